@@ -1,0 +1,1 @@
+"""One module a command; the module imports nothing heavy at its top."""

@@ -1,0 +1,45 @@
+"""`octad run`: a recipe, or a run folder to continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def run(
+    recipe: str,
+    *,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    set_: Annotated[list[str] | None, Parameter(name=["--set", "-s"])] = None,
+    until: str = "",
+) -> None:
+    """Carry out a recipe, or continue a run.
+
+    Finished stages whose inputs have not changed are skipped; a stage that was stopped goes on from its last good
+    checkpoint.
+
+    Parameters
+    ----------
+    recipe
+        A TOML file, the name of a shipped recipe, or the folder of a run to continue.
+    out
+        The run's folder; without it `runs/NAME`.
+    set_
+        Change a value of the recipe, in TOML's spelling: `--set pretrain.seconds=60`. May be repeated.
+    until
+        Stop after this stage.
+    """
+    from octad.errors import OctadError
+    from octad.main_job import carry_out
+    from octad.recipe_files import load_recipe
+
+    folder = Path(recipe)
+    if folder.is_dir():
+        if out is not None:
+            raise OctadError(f"{recipe} is a run to continue where it is; leave --out away")
+        carry_out(load_recipe(folder / "recipe.toml", set_ or []), folder, until)
+    else:
+        resolved = load_recipe(recipe, set_ or [])
+        carry_out(resolved, out or Path("runs") / resolved.name, until)

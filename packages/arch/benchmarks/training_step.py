@@ -1,0 +1,92 @@
+"""Forward and backward of a 10.5M-parameter Llama, ours against Hugging Face's: equal weights, interleaved rounds."""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import torch
+import transformers
+from octad_arch import linear_cross_entropy, llama_decoder, save_pretrained
+
+
+def cpu_seconds(loss, model):
+    model.zero_grad(set_to_none=True)
+    start = time.process_time()
+    value = loss()
+    value.backward()
+    return time.process_time() - start, value.item()
+
+
+def contenders(batch, context):
+    """Name, model and loss of each, with equal weights on equal tokens."""
+    spec = llama_decoder(8192, 256, 8, 8, d_ff=1024, tied_embeddings=True, context_length=context)
+    ours, compiled = spec.build(), spec.build()
+    compiled.compile_layers()
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(save_pretrained(ours, folder)).train()
+    tokens = torch.randint(8192, (batch, context + 1), generator=torch.Generator().manual_seed(0))
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+
+    def loss_of(model):
+        return lambda: linear_cross_entropy(model.hidden(inputs), model.output_weight, targets)
+
+    def loss_of_theirs():
+        logits = theirs(input_ids=inputs, use_cache=False).logits
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    return {
+        "ours": (loss_of(ours), ours),
+        "compiled": (loss_of(compiled), compiled),
+        "hugging_face": (loss_of_theirs, theirs),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--context", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    runners = contenders(options.batch, options.context)
+    times = {name: [] for name in runners}
+    for _ in range(options.rounds + 1):
+        losses = []
+        for name, (loss, model) in runners.items():
+            elapsed, value = cpu_seconds(loss, model)
+            times[name].append(elapsed)
+            losses.append(value)
+        torch.testing.assert_close(torch.tensor(losses), torch.full((3,), losses[0]), rtol=1e-5, atol=0)
+    rates = {name: [options.batch * options.context / t for t in values[1:]] for name, values in times.items()}
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    record = {
+        "what": "training_step",
+        "unit": "tokens a CPU-second, forward + backward",
+        "n": options.rounds,
+        "median": round(medians["ours"], 1),
+        "spread": [round(value, 1) for value in statistics.quantiles(rates["ours"], n=4)[::2]],
+        "rival": f"Hugging Face Llama, transformers {transformers.__version__}, torch {torch.__version__}",
+        "rival_median": round(medians["hugging_face"], 1),
+        "ratio": round(medians["ours"] / medians["hugging_face"], 3),
+        "ratio_compiled": round(medians["compiled"] / medians["hugging_face"], 3),
+        "shape": {"parameters": sum(p.numel() for p in runners["ours"][1].parameters()), **vars(options)},
+        "machine": f"{platform.machine()}, {options.threads} threads, shared",
+        "commit": commit.stdout.strip(),
+        "date": date.today().isoformat(),
+    }
+    line = json.dumps(record)
+    print(line)
+    with Path(__file__).with_name("results.jsonl").open("a", encoding="utf-8") as results_file:
+        results_file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Multi-head attention with grouped key and value heads."""
+
+from dataclasses import dataclass, field
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .context import Context, RotationKey
+from .cost import Cost, dense
+from .errors import ArchError, require, require_positive
+from .linear import ResidualOutput
+from .norm import Norm
+from .rope import RoPE, rotate
+
+
+@dataclass(frozen=True)
+class Attention:
+    """softmax(q kᵀ / sqrt(d_head)) v over the positions up to each query's own; then one linear map back.
+
+    num_kv_heads = num_heads is multi-head attention, 1 multi-query, between them grouped-query (Ainslie et al. 2023,
+    arXiv 2305.13245). num_heads * d_head need not equal the width of the model.
+
+    Args:
+        num_heads: query heads.
+        num_kv_heads: key and value heads, a divisor of num_heads; each serves num_heads / num_kv_heads queries.
+        d_head: width of a head.
+        position: rotary embedding of queries and keys, or None for no position at all.
+        qk_norm: normalises each head of q and k before the rotation, with one gain for all heads (Henry et al. 2020,
+            arXiv 2010.04245, as Qwen3 does it).
+        bias: offsets of the query, key and value maps.
+        output_bias: offset of the output map.
+        is_causal: False lets every position see all others, as an encoder does; such a layer takes no cache.
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    d_head: int
+    position: RoPE | None = field(default=RoPE())
+    qk_norm: Norm | None = None
+    bias: bool = False
+    output_bias: bool = False
+    is_causal: bool = True
+
+    def __post_init__(self) -> None:
+        require_positive(num_heads=self.num_heads, num_kv_heads=self.num_kv_heads, d_head=self.d_head)
+        divisors = ", ".join(str(n) for n in range(1, self.num_heads + 1) if self.num_heads % n == 0)
+        require(
+            self.num_heads % self.num_kv_heads == 0,
+            f"num_kv_heads={self.num_kv_heads} does not divide num_heads={self.num_heads}; use one of {divisors}",
+        )
+        if self.position is not None:
+            self.position.check(self.d_head)
+
+    def build(self, d_model: int, layer: int = 0) -> "AttentionModule":
+        """The module for a model of that width; `layer` is its index there, under which a cache keeps its past."""
+        return AttentionModule(self, d_model, layer)
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that a forward pass must hold ready for this layer."""
+        return () if self.position is None else ((self.position, self.d_head),)
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """Four matrices, their offsets, the two head norms, and 4 * num_heads * d_head FLOPs a token attended."""
+        inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
+        offsets = self.bias * (inner + 2 * kv_inner) + self.output_bias * d_model
+        total = dense(2 * d_model * (inner + kv_inner), offsets)
+        if self.qk_norm is not None:
+            total += self.qk_norm.cost(self.d_head) + self.qk_norm.cost(self.d_head)
+        kept = 2 * kv_inner if self.is_causal else 0
+        return total + Cost(attention_flops=4 * inner * context_length, cache_elements=kept)
+
+
+class AttentionModule(nn.Module):
+    """`Attention` with its weights. Shapes: B batch, S seq, D d_model, H heads (K of keys), E d_head."""
+
+    def __init__(self, spec: Attention, d_model: int, layer: int) -> None:
+        super().__init__()
+        self.spec, self.layer = spec, layer
+        inner, kv_inner = spec.num_heads * spec.d_head, spec.num_kv_heads * spec.d_head
+        self.query = nn.Linear(d_model, inner, bias=spec.bias)
+        self.key = nn.Linear(d_model, kv_inner, bias=spec.bias)
+        self.value = nn.Linear(d_model, kv_inner, bias=spec.bias)
+        self.query_norm = nn.Identity() if spec.qk_norm is None else spec.qk_norm.build(spec.d_head)
+        self.key_norm = nn.Identity() if spec.qk_norm is None else spec.qk_norm.build(spec.d_head)
+        self.output = ResidualOutput(inner, d_model, bias=spec.output_bias)
+
+    def forward(
+        self, x_BSD: Float[Tensor, "batch seq d_model"], context: Context
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Attend within the input by order, or over `context.cache` by position."""
+        d_head = self.spec.d_head
+        q_BHSE = self.query_norm(self.query(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
+        k_BKSE = self.key_norm(self.key(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
+        v_BKSE = self.value(x_BSD).unflatten(-1, (-1, d_head)).transpose(1, 2)
+        for rotation_key in self.spec.rotation_keys:
+            rotation = context.rotations[rotation_key]
+            q_BHSE, k_BKSE = rotate(q_BHSE, rotation), rotate(k_BKSE, rotation)
+        mixed_BHSE = self._mix(q_BHSE, k_BKSE, v_BKSE, context)
+        output: Tensor = self.output(mixed_BHSE.transpose(1, 2).flatten(2))
+        return output
+
+    def _mix(self, q_BHSE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, context: Context) -> Tensor:
+        spec = self.spec
+        if context.cache is None:
+            is_grouped = spec.num_kv_heads != spec.num_heads
+            return F.scaled_dot_product_attention(
+                q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped
+            )
+        if not spec.is_causal:
+            raise ArchError("a layer with is_causal=False cannot run on a cache: its past would depend on its future")
+        positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
+        return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS)

@@ -1,0 +1,158 @@
+"""The decoder: an embedding, a tuple of layers, a norm and a head."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .cache import AttentionCache
+from .context import Context
+from .cost import Cost, dense
+from .errors import ArchError, require, require_positive
+from .initialization import Initialization
+from .layer import LayerSpec
+from .norm import Norm, RMSNorm
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A language model as a value: composed of values, compared with ==, built into a module with `build`.
+
+    Args:
+        vocab_size: number of token ids.
+        d_model: width of the residual stream.
+        layers: one value a layer, in order; they need not be alike.
+        norm: the norm before the head.
+        tied_embeddings: the head reads the embedding's own matrix.
+        initialization: the weights that training starts from.
+        context_length: the longest sequence the model is meant for; a note for exporters and servers, nothing stops
+            there.
+    """
+
+    vocab_size: int
+    d_model: int
+    layers: tuple[LayerSpec, ...]
+    norm: Norm = field(default=RMSNorm())
+    tied_embeddings: bool = True
+    initialization: Initialization = field(default=Initialization())
+    context_length: int = 2048
+
+    def __post_init__(self) -> None:
+        require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
+        kind = type(self.layers).__name__
+        require(isinstance(self.layers, tuple), f"layers is a {kind}, but a value must not change; use a tuple")
+
+    def build(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ) -> "DecoderModel":
+        """The module, initialised.
+
+        Args:
+            device: where the parameters live; None means the CPU.
+            dtype: type of the parameters; None means float32.
+            generator: source of the random weights; None means a fresh one with seed 0, so that equal specifications
+                build equal models. torch's global generator is neither read nor moved.
+        """
+        model = self.build_empty(device, dtype)
+        self.initialization.apply(model, generator or torch.Generator().manual_seed(0))
+        return model
+
+    def build_empty(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "DecoderModel":
+        """The module with memory for its parameters and whatever that memory held: for code that fills them all."""
+        # On "meta" the constructors of torch draw no random numbers and touch no memory.
+        with torch.device("meta"):
+            model = DecoderModel(self)
+        model = model.to(dtype or torch.float32)
+        return model.to_empty(device=device or "cpu")
+
+    def cost(self, context_length: int | None = None) -> Cost:
+        """Parameters, FLOPs and cache of one token that attends to `context_length` tokens (default: the model's)."""
+        length = self.context_length if context_length is None else context_length
+        require(length >= 0, f"context_length={length} must not be negative")
+        embedding = self.vocab_size * self.d_model
+        total = Cost(matmul_flops=2 * embedding) + self.norm.cost(self.d_model)
+        total += dense(0, embedding if self.tied_embeddings else 2 * embedding)
+        for layer in self.layers:
+            total += layer.cost(self.d_model, length)
+        return total
+
+
+class DecoderModel(nn.Module):
+    """`Decoder` with its weights."""
+
+    def __init__(self, spec: Decoder) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = nn.Embedding(spec.vocab_size, spec.d_model)
+        self.layers = nn.ModuleList(layer.build(spec.d_model, index) for index, layer in enumerate(spec.layers))
+        self.norm = spec.norm.build(spec.d_model)
+        self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
+        self._rotation_keys = tuple(dict.fromkeys(key for layer in spec.layers for key in layer.rotation_keys))
+
+    @property
+    def output_weight(self) -> Float[Tensor, "vocab d_model"]:
+        """The matrix of the head: logits = hidden @ output_weightᵀ."""
+        return self.embedding.weight if self.head is None else self.head.weight
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        cache: AttentionCache | None = None,
+    ) -> Float[Tensor, "batch seq vocab"]:
+        """Logits of the next token at every position; arguments as in `hidden`."""
+        return F.linear(self.hidden(tokens, positions, cache), self.output_weight)
+
+    def hidden(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        cache: AttentionCache | None = None,
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """The normalised states that the head reads.
+
+        Args:
+            tokens: ids below `vocab_size`.
+            positions: absolute index of each token, (batch, seq) or (seq,); None means 0, 1, 2 ... . Without a cache
+                they only turn the rotary embeddings and a token attends to those before it in the row, so padding
+                belongs on the right. With a cache, -1 marks padding anywhere.
+            cache: keeper of the past, which then does all the attending.
+
+        Raises:
+            ArchError: tokens or positions of another shape or type; a cache without positions.
+        """
+        context = self._context(tokens, positions, cache)
+        x: Tensor = self.embedding(tokens)
+        for layer in self.layers:
+            x = layer(x, context)
+        x = self.norm(x)
+        return x
+
+    def compile_layers(self) -> None:
+        """Compile each layer in place with `torch.compile`; equal layers share one compiled code, so it takes seconds.
+
+        For training and uncached forward passes: a cache is foreign code, at which the compiled layer breaks off.
+        """
+        for layer in self.layers:
+            layer.compile()
+
+    def _context(self, tokens: Tensor, positions: Tensor | None, cache: AttentionCache | None) -> Context:
+        if tokens.ndim != 2 or tokens.is_floating_point():
+            raise ArchError(f"tokens has shape {tuple(tokens.shape)} and {tokens.dtype}; give integers (batch, seq)")
+        if positions is None:
+            require(cache is None, "a cache needs positions, which say where these tokens continue its past")
+            positions = torch.arange(tokens.shape[1], device=tokens.device)
+        if positions.ndim == 1:
+            positions = positions[None]
+        if positions.shape not in (tokens.shape, (1, tokens.shape[1])):
+            given, wanted = tuple(positions.shape), tuple(tokens.shape)
+            raise ArchError(f"positions has shape {given} but tokens {wanted}; give one position a token")
+        dtype = self.embedding.weight.dtype
+        heads = positions[:, None]  # one axis more, to broadcast over (batch, heads, seq, d_head)
+        rotations = {key: key[0].rotation(heads, key[1], dtype) for key in self._rotation_keys}
+        return Context(positions, rotations, cache)

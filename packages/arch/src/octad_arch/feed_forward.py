@@ -1,0 +1,96 @@
+"""Position-wise feed-forward blocks."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .activation import Activation, gelu, silu
+from .cost import Cost, dense
+from .errors import require_positive
+from .linear import ResidualOutput
+
+
+@dataclass(frozen=True)
+class SwiGLU:
+    """down(activation(gate(x)) * up(x)), with silu as the activation of the gate.
+
+    Args:
+        d_ff: width inside.
+        bias: offsets of the three maps.
+        activation: of the gate; `gelu_tanh` makes it the GeGLU of Gemma.
+    Source: Shazeer 2020 (arXiv 2002.05202).
+    """
+
+    d_ff: int
+    bias: bool = False
+    activation: Activation = silu
+
+    def __post_init__(self) -> None:
+        require_positive(d_ff=self.d_ff)
+
+    def build(self, d_model: int) -> "SwiGLUModule":
+        """The module for a model of that width."""
+        return SwiGLUModule(self, d_model)
+
+    def cost(self, d_model: int) -> Cost:
+        """Three matrices and their offsets."""
+        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model))
+
+
+class SwiGLUModule(nn.Module):
+    """`SwiGLU` with its weights."""
+
+    def __init__(self, spec: SwiGLU, d_model: int) -> None:
+        super().__init__()
+        self.activation = spec.activation
+        self.gate = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
+        self.up = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
+        self.down = ResidualOutput(spec.d_ff, d_model, bias=spec.bias)
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Each position by itself."""
+        output: Tensor = self.down(self.activation(self.gate(x)) * self.up(x))
+        return output
+
+
+@dataclass(frozen=True)
+class MLP:
+    """down(activation(up(x))): the feed-forward block of the first transformer.
+
+    Args:
+        d_ff: width inside.
+        activation: the function between the two maps.
+        bias: offsets of both.
+    Source: Vaswani et al. 2017, eq. 2 (arXiv 1706.03762).
+    """
+
+    d_ff: int
+    activation: Activation = gelu
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(d_ff=self.d_ff)
+
+    def build(self, d_model: int) -> "MLPModule":
+        """The module for a model of that width."""
+        return MLPModule(self, d_model)
+
+    def cost(self, d_model: int) -> Cost:
+        """Two matrices and their offsets."""
+        return dense(2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model))
+
+
+class MLPModule(nn.Module):
+    """`MLP` with its weights."""
+
+    def __init__(self, spec: MLP, d_model: int) -> None:
+        super().__init__()
+        self.activation = spec.activation
+        self.up = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
+        self.down = ResidualOutput(spec.d_ff, d_model, bias=spec.bias)
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Each position by itself."""
+        output: Tensor = self.down(self.activation(self.up(x)))
+        return output

@@ -1,0 +1,105 @@
+"""One layer: a mixer of tokens, then a feed-forward block, each on the residual stream."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .context import Context, RotationKey
+from .cost import Cost
+from .norm import Norm, RMSNorm
+from .residual import Placement, PreNorm
+
+
+class Mixer(Protocol):
+    """A value that builds what moves information between tokens: attention, a state space, a convolution."""
+
+    def build(self, d_model: int, layer: int) -> nn.Module:
+        """The module `(x, context) -> x`, both of shape (batch, seq, d_model)."""
+        ...
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that a forward pass must hold ready for it."""
+        ...
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """What it adds to the model."""
+        ...
+
+
+class FeedForward(Protocol):
+    """A value that builds what works on each token alone: an MLP, a gated unit, experts."""
+
+    def build(self, d_model: int) -> nn.Module:
+        """The module `(..., d_model) -> (..., d_model)`."""
+        ...
+
+    def cost(self, d_model: int) -> Cost:
+        """What it adds to the model."""
+        ...
+
+
+class LayerSpec(Protocol):
+    """What a `Decoder` asks of each of its layers; `Layer` is the usual one."""
+
+    def build(self, d_model: int, layer: int) -> nn.Module:
+        """The module `(x, context) -> x`, both of shape (batch, seq, d_model)."""
+        ...
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that a forward pass must hold ready for it."""
+        ...
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """What it adds to the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A mixer and a feed-forward block, each with its norm and its residual connection.
+
+    Args:
+        mixer: such as `Attention`.
+        feed_forward: such as `SwiGLU`.
+        norm: built anew for every place where one stands.
+        placement: where those places are.
+    """
+
+    mixer: Mixer
+    feed_forward: FeedForward
+    norm: Norm = field(default=RMSNorm())
+    placement: Placement = field(default=PreNorm())
+
+    def build(self, d_model: int, layer: int = 0) -> "LayerModule":
+        """The module for a model of that width; `layer` is its index there."""
+        return LayerModule(
+            self.placement.build(self.mixer.build(d_model, layer), self.norm, d_model),
+            self.placement.build(self.feed_forward.build(d_model), self.norm, d_model),
+        )
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that its mixer needs."""
+        return self.mixer.rotation_keys
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """The sum of its parts."""
+        norms = self.placement.cost(self.norm, d_model)
+        return self.mixer.cost(d_model, context_length) + norms + self.feed_forward.cost(d_model) + norms
+
+
+class LayerModule(nn.Module):
+    """`Layer` with its weights."""
+
+    def __init__(self, mixer: nn.Module, feed_forward: nn.Module) -> None:
+        super().__init__()
+        self.mixer, self.feed_forward = mixer, feed_forward
+
+    def forward(self, x: Float[Tensor, "batch seq d_model"], context: Context) -> Float[Tensor, "batch seq d_model"]:
+        """Mix the tokens, then work on each."""
+        y: Tensor = self.feed_forward(self.mixer(x, context))
+        return y

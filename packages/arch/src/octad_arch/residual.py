@@ -1,0 +1,79 @@
+"""Where the norms stand around a block and its residual connection: the placement, as a value.
+
+All placements are one formula with different norms left out:
+
+    x + branch(block(input(x))), then output(...)
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .cost import Cost
+from .norm import Norm
+
+
+class Placement(Protocol):
+    """A value that puts a block on the residual stream."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> nn.Module:
+        """The module `(x, *inputs of the block) -> x`, both of shape (..., d_model)."""
+        ...
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """What the norms add."""
+        ...
+
+
+class Residual(nn.Module):
+    """output(x + branch(block(input(x)))); a norm that a placement leaves out is the identity."""
+
+    def __init__(self, block: nn.Module, input: nn.Module, branch: nn.Module, output: nn.Module) -> None:
+        super().__init__()
+        self.block, self.input_norm, self.branch_norm, self.output_norm = block, input, branch, output
+
+    def forward(self, x: Float[Tensor, "... d_model"], *inputs: object) -> Float[Tensor, "... d_model"]:
+        """Add what the block makes of x; further inputs are handed to the block."""
+        y: Tensor = self.output_norm(x + self.branch_norm(self.block(self.input_norm(x), *inputs)))
+        return y
+
+
+@dataclass(frozen=True)
+class PreNorm:
+    """x + block(norm(x)): GPT-2, Llama, Qwen (Xiong et al. 2020, arXiv 2002.04745)."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+        """The block with one norm in front."""
+        return Residual(block, norm.build(d_model), nn.Identity(), nn.Identity())
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """One norm."""
+        return norm.cost(d_model)
+
+
+@dataclass(frozen=True)
+class PostNorm:
+    """norm(x + block(x)): the first transformer, BERT (Vaswani et al. 2017, arXiv 1706.03762)."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+        """The block with one norm after the sum."""
+        return Residual(block, nn.Identity(), nn.Identity(), norm.build(d_model))
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """One norm."""
+        return norm.cost(d_model)
+
+
+@dataclass(frozen=True)
+class SandwichNorm:
+    """x + norm(block(norm(x))): CogView, Gemma 2 (Ding et al. 2021, arXiv 2105.13290)."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+        """The block between two norms."""
+        return Residual(block, norm.build(d_model), norm.build(d_model), nn.Identity())
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """Two norms."""
+        return norm.cost(d_model) + norm.cost(d_model)

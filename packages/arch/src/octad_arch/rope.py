@@ -1,0 +1,80 @@
+"""Rotary position embedding (RoPE), in the half-split convention of Hugging Face's Llama and Qwen.
+
+The pairs that turn together are (x[i], x[i + d_head/2]), not the neighbours (x[2i], x[2i+1]) of the paper. Both are the
+same function up to a fixed permutation of the channels, so weights must be read in the convention they were trained in.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .errors import require, require_positive
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine of every angle, one a pair: what `rotate` needs, computed once a forward pass."""
+
+    cos: Float[Tensor, "... seq half"]
+    sin: Float[Tensor, "... seq half"]
+
+
+@dataclass(frozen=True)
+class RoPE:
+    """Turn pair i of each query and key by the angle position * theta**(-2i / d_head).
+
+    Args:
+        theta: base of the wavelengths, > 0; a larger one suits longer contexts.
+    Source: Su et al. 2021, eq. 34 (arXiv 2104.09864).
+    """
+
+    theta: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        require_positive(theta=self.theta)
+
+    def check(self, d_head: int) -> None:
+        """Raise `ArchError` where heads of this size cannot be rotated."""
+        require(d_head % 2 == 0, f"d_head={d_head} must be even for RoPE; use {d_head + 1}")
+
+    def rotation(self, positions: Int[Tensor, "... seq"], d_head: int, dtype: torch.dtype) -> Rotation:
+        """Cosines and sines for these positions; the angles are computed in float32 as in every Llama, then rounded."""
+        exponents = torch.arange(0, d_head, 2, dtype=torch.float32, device=positions.device) / d_head
+        angles = positions[..., None].float() * (1.0 / self.theta**exponents)
+        return Rotation(angles.cos().to(dtype), angles.sin().to(dtype))
+
+
+def rotate(x: Float[Tensor, "... seq d_head"], rotation: Rotation) -> Float[Tensor, "... seq d_head"]:
+    """Turn each pair (x[i], x[i + d_head/2]) by its angle.
+
+    Args:
+        x: queries or keys.
+        rotation: cosines and sines of shape (..., seq, d_head/2) that broadcast against x.
+    Cost: 3 FLOPs an element.
+    """
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = rotation
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def rope(
+    x: Float[Tensor, "... seq d_head"], positions: Int[Tensor, "... seq"], theta: float = 10_000.0
+) -> Float[Tensor, "... seq d_head"]:
+    """Turn each pair (x[i], x[i + d_head/2]) by the angle positions * theta**(-2i / d_head).
+
+    Args:
+        x: queries or keys.
+        positions: absolute token index, (seq,) or any shape that broadcasts against x's leading axes; need not be
+            contiguous (a cache may skip).
+        theta: base of the wavelengths.
+
+    Raises:
+        ArchError: d_head is odd, or theta is not positive.
+    Cost: 3 FLOPs an element; angles in float32, result in x.dtype.
+    Source: Su et al. 2021, eq. 34 (arXiv 2104.09864), in the half-split convention (see the module).
+    """
+    embedding = RoPE(theta)
+    embedding.check(x.shape[-1])
+    return rotate(x, embedding.rotation(positions, x.shape[-1], x.dtype))

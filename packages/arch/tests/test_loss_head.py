@@ -1,0 +1,168 @@
+"""The chunked loss head against `F.cross_entropy` and torch's numerical gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from octad_arch import ArchError, linear_cross_entropy, token_log_probs
+
+
+def problem(rows, d_model=5, vocab_size=11, ignored=(), dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(rows, d_model, generator=generator).to(dtype).requires_grad_()
+    weight = torch.randn(vocab_size, d_model, generator=generator).to(dtype).requires_grad_()
+    targets = torch.randint(vocab_size, (rows,), generator=generator)
+    targets[list(ignored)] = -100
+    return hidden, weight, targets
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 9), st.sets(st.integers(0, 8)), st.integers(1, 10), st.sampled_from(["mean", "sum", "none"]))
+def test_linear_cross_entropy_equals_torch_with_gradients(rows, ignored, chunk, reduction):
+    ignored = {row for row in ignored if row < rows}
+    if len(ignored) == rows and reduction == "mean":
+        ignored.pop()
+    hidden, weight, targets = problem(rows, ignored=ignored)
+    ours = linear_cross_entropy(hidden, weight, targets, reduction=reduction, chunk=chunk)
+    theirs = F.cross_entropy(hidden @ weight.T, targets, reduction=reduction)
+    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+    upstream = torch.randn(theirs.shape, dtype=theirs.dtype, generator=torch.Generator().manual_seed(1))
+    for a, b in zip(
+        torch.autograd.grad(ours, (hidden, weight), upstream),
+        torch.autograd.grad(theirs, (hidden, weight), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_linear_cross_entropy_passes_gradcheck(reduction):
+    hidden, weight, targets = problem(6, ignored=(1, 4))
+
+    def loss(hidden, weight):
+        return linear_cross_entropy(hidden, weight, targets, reduction=reduction, chunk=2)
+
+    assert torch.autograd.gradcheck(loss, (hidden, weight))
+
+
+@pytest.mark.parametrize("rows", [0, 4])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_linear_cross_entropy_over_no_targets_is_zero(rows, reduction):
+    hidden, weight, targets = problem(rows, ignored=range(rows))
+    loss = linear_cross_entropy(hidden, weight, targets, reduction=reduction)
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(hidden.grad, torch.zeros_like(hidden))
+    assert torch.equal(weight.grad, torch.zeros_like(weight))
+
+
+def test_linear_cross_entropy_keeps_leading_axes_and_other_ignore_indices():
+    hidden, weight, targets = problem(12)
+    targets[3] = 7
+    cube, square = hidden.view(3, 4, 5), targets.view(3, 4)
+    ours = linear_cross_entropy(cube, weight, square, ignore_index=7, reduction="none")
+    theirs = F.cross_entropy(hidden @ weight.T, targets, ignore_index=7, reduction="none")
+    torch.testing.assert_close(ours, theirs.view(3, 4))
+    mean = linear_cross_entropy(cube.transpose(0, 1), weight, square.T, ignore_index=7)
+    torch.testing.assert_close(mean, F.cross_entropy(hidden @ weight.T, targets, ignore_index=7))
+
+
+def test_linear_cross_entropy_survives_huge_logits():
+    hidden, weight, targets = problem(6)
+    ours = linear_cross_entropy(1e4 * hidden, weight, targets)
+    torch.testing.assert_close(ours, F.cross_entropy(1e4 * hidden @ weight.T, targets), rtol=1e-12, atol=0)
+
+
+def test_linear_cross_entropy_adds_up_bfloat16_in_float32():
+    hidden, weight, targets = problem(512, 16, 50, dtype=torch.bfloat16)
+    loss = linear_cross_entropy(hidden, weight, targets, reduction="sum", chunk=1)
+    assert loss.dtype == torch.float32
+    loss.backward()
+    wide_hidden, wide_weight = hidden.detach().float().requires_grad_(), weight.detach().float().requires_grad_()
+    F.cross_entropy(wide_hidden @ wide_weight.T, targets, reduction="sum").backward()
+    # Each logit is rounded to 8 bits; added up in bfloat16, 512 chunks would be off by tens of per cent.
+    error = (weight.grad.float() - wide_weight.grad).norm() / wide_weight.grad.norm()
+    assert error < 0.01
+
+
+def test_linear_cross_entropy_backward_can_run_twice():
+    hidden, weight, targets = problem(6)
+    loss = linear_cross_entropy(hidden, weight, targets)
+    loss.backward(retain_graph=True)
+    once = weight.grad.clone()
+    loss.backward()
+    torch.testing.assert_close(weight.grad, 2 * once)
+
+
+@pytest.mark.parametrize("frozen", ["hidden", "weight", "both"])
+def test_linear_cross_entropy_respects_frozen_inputs(frozen):
+    hidden, weight, targets = problem(6)
+    hidden.requires_grad_(frozen == "weight")
+    weight.requires_grad_(frozen == "hidden")
+    loss = linear_cross_entropy(hidden, weight, targets)
+    assert loss.requires_grad == (frozen != "both")
+    if loss.requires_grad:
+        loss.backward()
+        reference = torch.autograd.grad(
+            F.cross_entropy(hidden @ weight.T, targets), weight if frozen == "hidden" else hidden
+        )
+        torch.testing.assert_close((weight if frozen == "hidden" else hidden).grad, reference[0])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
+def test_token_log_probs_and_entropy_equal_torch_with_gradients(temperature):
+    hidden, weight, targets = problem(9, ignored=(2,))
+    log_probs, entropy = token_log_probs(hidden, weight, targets, temperature, entropy=True, chunk=4)
+    log_p = (hidden @ weight.T / temperature).log_softmax(-1)
+    kept = (targets != -100).double()
+    expected = log_p.gather(1, targets.clamp(min=0)[:, None]).squeeze(1) * kept
+    expected_entropy = -(log_p.exp() * log_p).sum(-1) * kept
+    torch.testing.assert_close(log_probs, expected)
+    torch.testing.assert_close(entropy, expected_entropy)
+    factors = torch.linspace(-1, 2, 9, dtype=torch.float64)
+    for a, b in zip(
+        torch.autograd.grad((factors * log_probs + factors**2 * entropy).sum(), (hidden, weight)),
+        torch.autograd.grad((factors * expected + factors**2 * expected_entropy).sum(), (hidden, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
+
+
+def test_token_log_probs_passes_gradcheck():
+    hidden, weight, targets = problem(4)
+    assert torch.autograd.gradcheck(
+        lambda h, w: token_log_probs(h, w, targets, 0.7, entropy=True, chunk=3), (hidden, weight)
+    )
+
+
+def test_token_log_probs_stays_finite_where_a_probability_is_zero():
+    hidden = torch.tensor([[1.0]], requires_grad=True)
+    weight = torch.tensor([[0.0], [-float("inf")], [-1e30]])
+    log_probs, entropy = token_log_probs(hidden, weight, torch.tensor([0]), entropy=True)
+    assert log_probs.item() == 0
+    assert entropy.item() == 0
+
+
+@pytest.mark.parametrize("function", [linear_cross_entropy, token_log_probs])
+def test_loss_head_refuses_what_does_not_fit(function):
+    hidden, weight, targets = problem(6)
+    for bad in (11, -1):
+        with pytest.raises(ArchError, match=f"target {bad} is outside the vocabulary of 11"):
+            function(hidden, weight, torch.full_like(targets, bad))
+    with pytest.raises(ArchError, match="do not fit"):
+        function(hidden, weight[:, :3], targets)
+    with pytest.raises(ArchError, match="targets has shape"):
+        function(hidden, weight, targets[:5])
+
+
+def test_loss_head_refuses_unknown_settings():
+    hidden, weight, targets = problem(6)
+    with pytest.raises(ArchError, match="reduction='median'"):
+        linear_cross_entropy(hidden, weight, targets, reduction="median")
+    with pytest.raises(ArchError, match="temperature=0"):
+        token_log_probs(hidden, weight, targets, 0)
+    with pytest.raises(ArchError, match="chunk=0"):
+        linear_cross_entropy(hidden, weight, targets, chunk=0)
+    with pytest.raises(ArchError, match="chunk=-1"):
+        token_log_probs(hidden, weight, targets, chunk=-1)

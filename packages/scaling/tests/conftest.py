@@ -1,0 +1,11 @@
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def scaling_data() -> Path:
+    folder = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "scaling"
+    if not folder.is_dir():
+        pytest.skip("the measured scaling data is not beside the repository")
+    return folder
