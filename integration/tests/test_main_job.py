@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -73,6 +76,36 @@ def test_second_run_does_nothing(run):
     _, said = carry_out(context.folder.path, [source])
     assert said.count("  done  ") == len(stages())
     assert {p: p.stat().st_mtime_ns for p in files} == files
+
+
+def test_two_processes_reach_the_losses_of_one(run, tmp_path):
+    context, _, source = run
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    overrides = [part for override in [*TINY, source] for part in ("--set", override)]
+    command = [
+        *launch,
+        "-m",
+        "octad",
+        "run",
+        "quickstart",
+        "--out",
+        str(tmp_path / "run"),
+        "--until",
+        "grpo",
+        *overrides,
+    ]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    alone, together = (
+        {(point["stage"], point["step"]): point["loss"] for point in folder.metrics()}
+        for folder in (context.folder, RunFolder(tmp_path / "run"))
+    )
+    assert alone.keys() == together.keys()
+    # rollouts draw other numbers on another process, so that GRPO's losses may differ
+    for stage, step in alone:
+        if stage != "grpo":
+            assert abs(alone[stage, step] - together[stage, step]) < 1e-5, (stage, step)
 
 
 def test_model_folder_loads_in_transformers_with_equal_logits(run):

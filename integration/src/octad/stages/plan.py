@@ -35,7 +35,7 @@ def make_plan(context: Context) -> Mapping[str, Any]:
     steps = max(10, round(plan.tokens / tokens_a_step))
     shape = f"{chosen.parameters / 1e6:.2f} M parameters ({size[0]} wide, {size[1]} layers)"
     return {
-        "headline": f"{shape}, {steps:,} steps; predicted loss {plan.loss:.3f}",
+        "headline": f"{shape}, {steps:,} steps",
         "size": size,
         "steps": steps,
         "tokens": steps * tokens_a_step,

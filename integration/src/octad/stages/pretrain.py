@@ -29,9 +29,8 @@ def pretrain(context: Context) -> Mapping[str, Any]:
     summary = train(context, pretrain_job(recipe, model, shards, context.processes, steps=plan["steps"]))
     if context.processes.is_main:
         ChatModel.of(model, context.path("tokenizer")).save(context.path() / "model", context.path("tokenizer"))
-    loss, predicted = summary["loss"], plan["predicted_loss"]
     speed = f", {summary['tokens_per_s']:,.0f} tok/s" if "tokens_per_s" in summary else ""
-    return {"headline": f"loss {loss:.3f} nats a token (predicted {predicted:.3f}){speed}", **summary}
+    return {"headline": f"loss {summary['loss']:.3f} nats a token{speed}", **summary}
 
 
 def pretrain_job(
