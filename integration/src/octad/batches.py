@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from octad.objective import IGNORE, Batch
 from octad.processes import Processes
 
 Row = tuple[Sequence[int], Sequence[bool]]
+T = TypeVar("T")
 
 
 def pad(rows: Sequence[Row], fill: int) -> Batch:
@@ -28,6 +29,13 @@ def pad(rows: Sequence[Row], fill: int) -> Batch:
         tokens[number, : len(ids) - 1] = row[:-1]
         targets[number, : len(ids) - 1] = row[1:].masked_fill(~torch.tensor(counts)[1:], IGNORE)
     return {"tokens": tokens, "targets": targets}
+
+
+def by_length(rows: Sequence[T], parts: int, length: Callable[[T], int]) -> list[list[T]]:
+    """The rows of one step in at most so many parts, shorter ones first: the same rows with less padding."""
+    ordered = sorted(rows, key=length)
+    size = -(-len(ordered) // parts)
+    return [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
 
 
 def place(values: Sequence[Sequence[float]], targets: Tensor) -> Tensor:
@@ -47,8 +55,11 @@ class ShuffledRows:
 
     def rows(self, step: int) -> list[int]:
         """Indices of this process's rows; all processes' together are the step's batch."""
-        wanted = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world_size)
-        return [self._row(position) for position in wanted]
+        return [self._row(step * self.batch_size + place) for place in self.places()]
+
+    def places(self) -> range:
+        """Where this process's rows stand in the step's batch."""
+        return range(self.rank, self.batch_size, self.world_size)
 
     def _row(self, position: int) -> int:
         epoch, place = divmod(position, self.size)

@@ -7,6 +7,9 @@ from cyclopts import App
 COMMANDS = {
     "quickstart": "From raw text to an evaluated model, on the text that every machine has or on your own.",
     "run": "Carry out a recipe, or continue a run.",
+    "chat": "Talk with a run's model, or with any model folder.",
+    "eval": "Measure a model on benchmark tasks.",
+    "report": "Write the report of a run again, one page that holds everything.",
     "doctor": "Show what this machine can do.",
 }
 

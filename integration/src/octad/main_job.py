@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from octad.run_folder import RunFolder
 
 def stages() -> list[Stage]:
     """All stages in order; importing them imports torch."""
+    from octad.report import make_report
     from octad.stages.corpus import make_corpus
     from octad.stages.dpo import dpo
     from octad.stages.evaluate import evaluate
@@ -29,12 +31,13 @@ def stages() -> list[Stage]:
         Stage("corpus", (), lambda r: r.corpus, make_corpus),
         Stage("tokenizer", ("corpus",), lambda r: [r.tokenizer, r.shards], make_tokenizer),
         Stage("shards", ("tokenizer",), lambda r: None, make_shards),
-        Stage("plan", ("shards",), lambda r: [r.model, r.pretrain, r.shards], make_plan),
+        Stage("plan", ("shards",), lambda r: [r.model, r.plan, r.pretrain, r.shards], make_plan),
         Stage("pretrain", ("plan",), lambda r: None, pretrain, is_distributed=True),
         Stage("sft", ("pretrain",), lambda r: r.sft, sft, is_distributed=True),
-        Stage("dpo", ("sft",), lambda r: [r.dpo, r.sft.max_items], dpo, is_distributed=True),
-        Stage("grpo", ("dpo",), lambda r: [r.grpo, r.sft.max_items], grpo, is_distributed=True),
-        Stage("evaluate", ("grpo",), lambda r: [r.evaluate, r.sft.max_items], evaluate),
+        Stage("dpo", ("sft",), lambda r: r.dpo, dpo, is_distributed=True),
+        Stage("grpo", ("dpo",), lambda r: r.grpo, grpo, is_distributed=True),
+        Stage("evaluate", ("grpo",), lambda r: r.evaluate, evaluate, version=2),
+        Stage("report", ("evaluate",), lambda r: None, make_report),
     ]
 
 
@@ -56,3 +59,16 @@ def carry_out(recipe: Recipe, path: Path, until: str = "") -> None:
     else:
         execute(chosen, context)
     reporter.note(f"{duration(time.monotonic() - start)} in all")
+    if chosen[-1].name == "report" and processes.is_main:
+        show(folder)
+
+
+def show(folder: RunFolder) -> None:
+    """The table of results on the standard output, and what to do next."""
+    from rich.console import Console
+
+    from octad.report import print_results
+
+    print_results(Console(), folder)
+    print(f"report  {folder.path / 'report.html'}")  # noqa: T201 - the result of the command
+    print(f"talk    octad chat {shlex.quote(str(folder.path))}")  # noqa: T201

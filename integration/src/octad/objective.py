@@ -94,8 +94,8 @@ class Grpo(Objective):
         self.max_new_tokens = max_new_tokens
 
     def count(self, batch: Batch) -> float:
-        """The number of answers."""
-        return float(len(batch["tokens"]))
+        """The number of answers, those counted in that were left out of the batch because they teach nothing."""
+        return float(len(batch["rewards"]))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Summed loss over the answers (Dr. GRPO: every token weighs the same), with reward and length."""

@@ -70,7 +70,7 @@ class ModelRecipe:
         context: longest sequence, in tokens.
     """
 
-    sizes: tuple[tuple[int, int], ...] = ((64, 2), (128, 3), (128, 5), (192, 4), (192, 6), (256, 6), (320, 8))
+    sizes: tuple[tuple[int, int], ...] = ((64, 2), (128, 2), (128, 4), (192, 4), (256, 6), (320, 8))
     d_head: int = 32
     queries_per_key: int = 2
     context: int = 256
@@ -84,6 +84,17 @@ class ModelRecipe:
             fits = d_model % multiple == 0
             require(fits, "model.sizes", (d_model, layers), f"of a d_model that is a multiple of {multiple}")
         require(self.context >= 128, "model.context", self.context, "at least 128: an instruction and its answer")
+
+
+@dataclass(frozen=True)
+class PlanRecipe:
+    """What the size is chosen by.
+
+    Attributes:
+        measurements: run records that the scaling law is fitted to: shipped ones by name, or a file of JSON lines.
+    """
+
+    measurements: str = "standard-library"
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ class PretrainRecipe:
 
     seconds: float = 150.0
     tokens: int = 0
-    batch_size: int = 16
+    batch_size: int = 8
     micro_batch_size: int = 0
     optimizer: str = "muon"
     learning_rate: float = 0.004
@@ -124,32 +135,51 @@ class PretrainRecipe:
 
 @dataclass(frozen=True)
 class SftRecipe:
-    """Supervised fine-tuning on verified instructions: the loss counts the assistant's tokens only."""
+    """Supervised fine-tuning on verified instructions: the loss counts the assistant's tokens only.
+
+    Attributes:
+        instructions: that are generated; the training passes over them several times.
+        max_items: longest list in an instruction. What comes later sees longer ones than SFT, so that preferences and
+            rewards have something left to teach.
+    """
 
     seconds: float = 60.0
     steps: int = 0
     batch_size: int = 64
-    learning_rate: float = 0.002
-    max_items: int = 4
+    learning_rate: float = 0.004
+    instructions: int = 24_000
+    max_items: int = 3
 
     def __post_init__(self) -> None:
         require(self.seconds > 0 or self.steps > 0, "sft.seconds", self.seconds, "above 0 unless sft.steps is set")
         require(self.batch_size > 0, "sft.batch_size", self.batch_size, "above 0")
+        require(self.instructions > 0, "sft.instructions", self.instructions, "above 0")
 
 
 @dataclass(frozen=True)
 class DpoRecipe:
-    """Direct preference optimisation on pairs of a right and a plausible wrong answer."""
+    """Direct preference optimisation on pairs of the right answer and a wrong one that the model itself gave.
 
-    seconds: float = 30.0
+    Attributes:
+        instructions: that the model answers before the training, to find its mistakes.
+        temperature: of those answers.
+        nll_weight: weight of the right answer's own cross-entropy a token, which keeps it likely.
+        max_items: longest list in an instruction.
+    """
+
+    seconds: float = 40.0
     steps: int = 0
     batch_size: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 0.001
     beta: float = 0.1
-    nll_weight: float = 0.2
+    nll_weight: float = 1.0
+    instructions: int = 8_000
+    temperature: float = 1.0
+    max_items: int = 4
 
     def __post_init__(self) -> None:
         require(self.seconds > 0 or self.steps > 0, "dpo.seconds", self.seconds, "above 0 unless dpo.steps is set")
+        require(self.instructions > 0, "dpo.instructions", self.instructions, "above 0")
         require(self.beta > 0, "dpo.beta", self.beta, "above 0")
 
 
@@ -161,18 +191,23 @@ class GrpoRecipe:
         prompts: instructions in a step, over all processes.
         group: answers to each.
         reference_weight: weight of the KL divergence from the model that entered the stage.
+        instructions: that are generated.
+        max_items: longest list in an instruction.
     """
 
-    seconds: float = 75.0
+    seconds: float = 90.0
     steps: int = 0
-    prompts: int = 16
+    prompts: int = 32
     group: int = 8
-    learning_rate: float = 3e-4
+    learning_rate: float = 2e-4
     temperature: float = 1.0
     max_new_tokens: int = 24
     reference_weight: float = 0.0
+    instructions: int = 12_000
+    max_items: int = 4
 
     def __post_init__(self) -> None:
+        require(self.instructions > 0, "grpo.instructions", self.instructions, "above 0")
         require(self.seconds > 0 or self.steps > 0, "grpo.seconds", self.seconds, "above 0 unless grpo.steps is set")
         require(self.group >= 2, "grpo.group", self.group, "2 or more: an advantage is relative to the group")
         require(self.temperature > 0, "grpo.temperature", self.temperature, "above 0")
@@ -180,12 +215,20 @@ class GrpoRecipe:
 
 @dataclass(frozen=True)
 class EvaluateRecipe:
-    """What is measured: `instructions` held-out instructions, and at most `held_out_tokens` of each kind of text."""
+    """What is measured.
+
+    Attributes:
+        instructions: held-out ones.
+        held_out_tokens: at most so many of each kind of text.
+        benchmarks: run the last model through lm-eval too.
+        max_items: longest list in an instruction.
+    """
 
     instructions: int = 1000
     held_out_tokens: int = 100_000
     max_new_tokens: int = 24
     benchmarks: bool = True
+    max_items: int = 4
 
     def __post_init__(self) -> None:
         require(self.instructions >= 10, "evaluate.instructions", self.instructions, "10 or more")
@@ -204,6 +247,7 @@ class Recipe:
     tokenizer: TokenizerRecipe = TokenizerRecipe()
     shards: ShardsRecipe = field(default_factory=ShardsRecipe)
     model: ModelRecipe = ModelRecipe()
+    plan: PlanRecipe = PlanRecipe()
     pretrain: PretrainRecipe = PretrainRecipe()
     sft: SftRecipe = SftRecipe()
     dpo: DpoRecipe = DpoRecipe()

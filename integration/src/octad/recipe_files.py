@@ -55,13 +55,33 @@ def recipe_to_toml(recipe: Recipe) -> str:
     return "\n".join(lines) + "\n"
 
 
+def toml_string(text: str) -> str:
+    r"""The text as a basic string of TOML: JSON's, but with characters beyond ASCII as they are and DEL escaped.
+
+    Raises:
+        OctadError: it holds what UTF-8 cannot say, such as a file name in another encoding.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise OctadError(f"{text!r} is not UTF-8, which a recipe must be; rename the file or folder") from None
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise OctadError(f"{path} is not a recipe: it is not UTF-8 text ({error.reason})") from error
+
+
 def _read(name: str | Path) -> dict[str, Any]:
     shipped = shipped_recipes()
     path = Path(name)
     if str(name) in shipped and not path.is_file():
         text = (importlib.resources.files("octad") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     else:
         raise OctadError(f"{name}: no such file, and no shipped recipe of that name; shipped: {', '.join(shipped)}")
     try:
@@ -118,7 +138,9 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{toml_string(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value) if isinstance(value, str | bool) else repr(value)
+    if isinstance(value, str):
+        return toml_string(value)
+    return json.dumps(value) if isinstance(value, bool) else repr(value)

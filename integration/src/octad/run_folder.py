@@ -7,11 +7,13 @@ Every stage owns one sub-folder with a `stage.json`: the key of its inputs, whet
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,26 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What a stage's `stage.json` says."""
+    """What a stage's `stage.json` says.
+
+    Attributes:
+        key: of all that decides its result.
+        inputs: the digest of what each stage that it builds on had made.
+        files: what it made, by size, time and checksum.
+    """
 
     key: str
     is_done: bool
     seconds: float
     summary: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the stage made: its files, or its summary where it makes none."""
+        made = {name: facts["blake2"] for name, facts in self.files.items()} or self.summary
+        return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
 class RunFolder:
@@ -55,24 +71,37 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe) -> RunFolder:
-        """Make the folder, or open the one that is there, and write the resolved recipe into it.
+        """Make the folder with the resolved recipe in it, or open the one that is there.
+
+        A run that is there keeps its recipe until `write_recipe`: another octad may be at work in it.
 
         Raises:
-            OctadError: the folder holds something else, or a run of another format.
+            OctadError: the folder holds something else, a run of another format, or cannot be written.
         """
         if not (path / "run.json").exists():
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise OctadError(f"{path} exists and is not a run folder; name a new or an empty folder")
-            path.mkdir(parents=True, exist_ok=True)
             facts = {"format": FORMAT, "octad": version("octad"), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            write_atomically(path / "run.json", json.dumps(facts, indent=1).encode())
-        folder = cls(path)
-        write_atomically(path / "recipe.toml", recipe_to_toml(recipe).encode())
-        return folder
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                write_atomically(path / "run.json", json.dumps(facts, indent=1))
+                write_atomically(path / "recipe.toml", recipe_to_toml(recipe))
+            except OSError as error:
+                raise OctadError(f"cannot write in {path}: {error.strerror}; name another folder with --out") from error
+        return cls(path)
 
-    def recipe(self) -> Recipe:
-        """The resolved recipe of this run."""
-        return load_recipe(self.path / "recipe.toml")
+    @property
+    def command(self) -> str:
+        """What to type to continue this run."""
+        return f"octad run {shlex.quote(str(self.path))}"
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """From now on this is the recipe of the run."""
+        write_atomically(self.path / "recipe.toml", recipe_to_toml(recipe))
+
+    def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
+        """The resolved recipe of this run, with `a.b=value` overrides."""
+        return load_recipe(self.path / "recipe.toml", overrides)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -82,6 +111,10 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise OctadError(f"{self.path} is in use by another octad; wait for it or name another folder") from None
+        except OSError as error:
+            raise OctadError(
+                f"cannot write in {self.path}: {error.strerror}; a run goes on where it may write"
+            ) from error
         try:
             yield
         finally:

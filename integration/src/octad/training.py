@@ -8,8 +8,9 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from octad_systems import (
 from torch import Tensor
 
 from octad.errors import OctadError
+from octad.interruption import Wish, stop, stop_after_step
 from octad.objective import Batch, Objective
 from octad.pipeline import Context
 
@@ -82,14 +84,25 @@ def train(context: Context, job: Job) -> Mapping[str, Any]:
     total = context.processes.on_main(lambda: _total_steps(context, job))
     optimizer = job.optimizer(job.objective)
     batches = job.batches()
-    start = _resume(context, job.objective, optimizer, batches)
+    start, before = _resume(context, job.objective, optimizer, batches)
     wrapped, prepared = accelerator.prepare(job.objective, optimizer)
-    run = _Run(context, job, wrapped, prepared, batches, total)
-    with _stop_signals() as stop:
+    run = _Run(context, job, wrapped, prepared, batches, total, before)
+    with stop_after_step(context.reporter.stopping) as wish:
         for step in range(start, total):
-            run.step(step, stop)
-    run.save(total)
+            run.step(step, wish)
+        if start < total:
+            run.save(total)
+    if wish.is_asked:  # during the last step, or while it was saved
+        stop(wish.number)
     return run.summary(start)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the steps before a checkpoint showed: the smoothed figures, and the tokens trained on."""
+
+    smooth: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
 
 
 class _Run:
@@ -103,6 +116,7 @@ class _Run:
         optimizer: torch.optim.Optimizer,
         batches: Batches,
         total: int,
+        before: Before,
     ) -> None:
         self.context, self.job, self.model, self.optimizer = context, job, model, optimizer
         self.batches, self.total, self.schedule = batches, total, job.schedule(total)
@@ -110,16 +124,18 @@ class _Run:
         self.log_every = max(1, total // 1000)
         self.saved_at = time.monotonic()
         self.meter = StepMeter(window=20)
-        self.smooth: dict[str, float] = {}
+        self.smooth, self.tokens = dict(before.smooth), before.tokens
 
-    def step(self, step: int, stop: _Stop) -> None:
+    def step(self, step: int, wish: Wish) -> None:
         """One update, and what belongs around it."""
-        means, tokens, is_stopped = self.update(step, stop.is_asked)
+        means, tokens, is_stopped = self.update(step, wish.is_asked)
         self.meter.step(tokens)
+        self.tokens += tokens
         self.report(step, means, tokens)
         if is_stopped:
             self.save(step + 1)
-            raise KeyboardInterrupt
+            self.context.reporter.note(f"{self.context.stage}: saved after step {step + 1:,} of {self.total:,}")
+            stop(wish.number or signal.SIGTERM)
         if self.processes.on_main(lambda: time.monotonic() - self.saved_at) > self.context.recipe.checkpoint_seconds:
             self.save(step + 1)
 
@@ -206,6 +222,8 @@ class _Run:
                 "model": self.job.objective.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "batches": self.batches.state_dict(),
+                "smooth": self.smooth,
+                "tokens": self.tokens,
             }
             facts = {"step": step, "key": self.context.key}
             save_checkpoint(self.context.path() / f"step-{step:06d}", state, metadata=facts)
@@ -214,28 +232,39 @@ class _Run:
 
     def summary(self, start: int) -> dict[str, Any]:
         """Figures for the stage's record."""
-        figures: dict[str, Any] = {"steps": self.total, "resumed_at": start, **self.smooth}
+        figures: dict[str, Any] = {
+            "steps": self.total,
+            "tokens": self.tokens,
+            "resumed_at": start,
+            **self.smooth,
+        }
         if speed := self.meter.tokens_per_s:
             figures |= {"tokens_per_s": speed, "share_of_peak": self.share_of_peak(speed)}
         return figures
 
 
-def _resume(context: Context, objective: Objective, optimizer: torch.optim.Optimizer, batches: Batches) -> int:
-    """Load the newest good checkpoint, name the bad ones; the number of steps that it has behind it."""
+def _resume(
+    context: Context, objective: Objective, optimizer: torch.optim.Optimizer, batches: Batches
+) -> tuple[int, Before]:
+    """Load the newest good checkpoint, name the bad ones; the steps that it has behind it, and what they showed."""
     path, problems = latest_checkpoint(context.path())
     for problem in problems:
         context.reporter.note(f"{context.stage}: passed over {problem}")
+    if context.processes.is_main:  # what was measured after the checkpoint is measured again
+        context.folder.forget_metrics(context.stage, after_step=_steps_of(path) - 1)
     if path is None:
-        return 0
-    step = int(path.name.removeprefix("step-"))
+        return 0, Before()
+    step = _steps_of(path)
     state = load_checkpoint(path)
     objective.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     batches.load_state_dict(state["batches"])
     context.reporter.note(f"{context.stage}: continuing after step {step:,} from {path.name}")
-    if context.processes.is_main:
-        context.folder.forget_metrics(context.stage, after_step=step - 1)
-    return step
+    return step, Before(state["smooth"], state["tokens"])
+
+
+def _steps_of(path: Path | None) -> int:
+    return int(path.name.removeprefix("step-")) if path is not None else 0
 
 
 def _total_steps(context: Context, job: Job) -> int:
@@ -272,29 +301,3 @@ def seconds_per_step(job: Job) -> float:
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return median(times[1:])
-
-
-class _Stop:
-    is_asked = False
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that is granted after the step; a second one stops at once."""
-    stop = _Stop()
-
-    def ask(signum: int, frame: object) -> None:
-        if stop.is_asked:
-            raise KeyboardInterrupt
-        stop.is_asked = True
-
-    try:
-        previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever runs this handles its signals
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

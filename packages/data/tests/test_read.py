@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import pytest
 from octad_data import DataError, ReadReport, read_documents
@@ -85,16 +86,33 @@ def test_read_json_lines(tmp_path, suffix):
     assert "the row has 'body'" in report.examples["no column 'text'"][0]
 
 
+def test_read_json_row_with_half_a_character_is_skipped(tmp_path):
+    # such a text could be read, but never be written as UTF-8 by whoever took it
+    (tmp_path / "rows.jsonl").write_text('{"text": "half \\ud83d pair"}\n{"text": "whole \\ud83c\\udf89 pair"}\n')
+    report = ReadReport()
+    assert [d.text for d in read_documents(tmp_path, report=report)] == ["whole 🎉 pair"]
+    assert report.skipped == {"broken JSON row": 1}
+
+
+def test_read_name_that_is_not_utf8_becomes_an_id_that_is(tmp_path):
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("old")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (document,) = read_documents(tmp_path)
+    assert document.id == "caf\\udce9.txt" and document.id.encode()
+
+
 def test_read_json_lines_of_another_column(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"body": "here"}\n')
     assert [d.text for d in read_documents(tmp_path, text_column="body")] == ["here"]
 
 
 def test_read_empty_corpus_is_one_clear_error(tmp_path):
-    with pytest.raises(DataError, match=r"(?s)no files.*accepted: text in any encoding"):
+    with pytest.raises(DataError, match=r"no files.*accepted: text in any encoding"):
         list(read_documents(tmp_path))
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04\0\0\0\0\0\0")
-    with pytest.raises(DataError, match=r"(?s)1 files.*binary file: a\.zip.*accepted"):
+    with pytest.raises(DataError, match=r"1 files.*binary file: a\.zip.*accepted"):
         list(read_documents(tmp_path))
     with pytest.raises(DataError, match="does not exist"):
         read_documents(tmp_path / "none")

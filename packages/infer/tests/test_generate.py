@@ -210,6 +210,15 @@ def test_generator_drives_calls_one_after_another(model):
     assert twice(0) != twice(1)
 
 
+def test_noise_keys_let_processes_share_a_batch(model):
+    prompts = prompts_of(3, 6)
+    whole = generate(model, prompts, n=2, max_new_tokens=8, seed=7)
+    for rank in range(2):
+        share = range(rank, len(prompts), 2)
+        part = generate(model, prompts[rank::2], n=2, max_new_tokens=8, seed=7, noise_keys=share)
+        assert [c.tokens for c in part] == [whole[2 * place + k].tokens for place in share for k in range(2)]
+
+
 def test_samples_of_one_prompt_differ_and_follow_the_model(model):
     got = generate(model, [[1, 2]], n=4000, max_new_tokens=1, batch_size=4000)
     observed = torch.bincount(torch.tensor([c.tokens[0] for c in got]), minlength=37).double()
@@ -294,6 +303,12 @@ def test_float32_log_probs_stay_near_float64(make_model):
 def test_generate_refuses(model, arguments, message):
     with pytest.raises(InferError, match=message):
         generate(model, **{"prompts": [[1]], "max_new_tokens": 3, **arguments})
+
+
+@pytest.mark.parametrize("noise_keys", [[0], [0, 1, 2], [0, -1]])
+def test_generate_refuses_noise_keys_that_do_not_fit(model, noise_keys):
+    with pytest.raises(InferError, match="each of the 2 prompts"):
+        generate(model, [[1], [2]], max_new_tokens=2, noise_keys=noise_keys)
 
 
 def test_stream_refuses_at_the_call(model):

@@ -26,9 +26,15 @@ def quickstart(
         Change a value of the recipe, in TOML's spelling: `--set pretrain.seconds=60`. May be repeated.
     """
     from octad.main_job import carry_out
-    from octad.recipe_files import load_recipe
+    from octad.recipe_files import load_recipe, toml_string
 
     overrides = [*(set_ or [])]
     if corpus is not None:
-        overrides.insert(0, f"corpus.source={str(corpus)!r}")
+        overrides.insert(0, f"corpus.source={toml_string(source(corpus))}")
     carry_out(load_recipe("quickstart", overrides), out or Path("runs") / "quickstart")
+
+
+def source(corpus: Path) -> str:
+    """The corpus as a recipe names it: absolute, so that the run can be continued from another folder."""
+    is_name = str(corpus) == "standard-library" or str(corpus).startswith("hub:")
+    return str(corpus if is_name and not corpus.exists() else corpus.expanduser().absolute())

@@ -33,13 +33,14 @@ def run(
     """
     from octad.errors import OctadError
     from octad.main_job import carry_out
-    from octad.recipe_files import load_recipe
+    from octad.recipe_files import load_recipe, shipped_recipes
+    from octad.run_folder import RunFolder
 
     folder = Path(recipe)
-    if folder.is_dir():
+    if folder.is_dir() and not (recipe in shipped_recipes() and not (folder / "run.json").exists()):
         if out is not None:
             raise OctadError(f"{recipe} is a run to continue where it is; leave --out away")
-        carry_out(load_recipe(folder / "recipe.toml", set_ or []), folder, until)
+        carry_out(RunFolder(folder).recipe(set_ or []), folder, until)
     else:
         resolved = load_recipe(recipe, set_ or [])
         carry_out(resolved, out or Path("runs") / resolved.name, until)

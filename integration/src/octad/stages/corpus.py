@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from octad.documents import size_bytes, write_documents
 from octad.errors import OctadError
 from octad.pipeline import Context
 from octad.recipe import CorpusRecipe
+from octad.reporter import Reporter
 
 PASSAGES = 200  # at least so many from a corpus of few documents
 
@@ -21,7 +22,7 @@ PASSAGES = 200  # at least so many from a corpus of few documents
 def make_corpus(context: Context) -> Mapping[str, Any]:
     """Write `train.jsonl` and `held_out.jsonl`; whatever is nearly the same lies on one side."""
     recipe = context.recipe.corpus
-    documents, skipped = read_source(recipe)
+    documents, skipped = read_source(recipe, context.reporter)
     found = len(documents)
     exact = exact_duplicates(documents)
     documents = list(exact.keep(documents))
@@ -31,8 +32,8 @@ def make_corpus(context: Context) -> Mapping[str, Any]:
     train, unseen = (list(near.keep(side)) if recipe.near_duplicates else side for side in sides)
     if not train or not unseen:
         raise OctadError(
-            f"corpus.source = {recipe.source!r} gives {len(documents)} documents, too few to set {recipe.held_out:.0%} "
-            "of them aside; give more text or raise corpus.held_out"
+            f"corpus.source = {recipe.source!r} gives too few documents ({len(documents)}, with long ones cut) to set "
+            f"{recipe.held_out:.0%} of them aside; give more text or raise corpus.held_out"
         )
     write_documents(context.path() / "train.jsonl", train)
     write_documents(context.path() / "held_out.jsonl", unseen)
@@ -48,26 +49,35 @@ def make_corpus(context: Context) -> Mapping[str, Any]:
     }
 
 
-def read_source(recipe: CorpusRecipe) -> tuple[list[Document], Mapping[str, Any]]:
-    """The documents of the recipe's source, and what was skipped and why."""
+def read_source(recipe: CorpusRecipe, reporter: Reporter) -> tuple[list[Document], Mapping[str, Any]]:
+    """The documents of the recipe's source, and what was skipped and why, which is also said."""
     limit = recipe.max_documents or None
     if recipe.source == "standard-library":
         from octad_data import standard_library_documents
 
-        return list(islice(standard_library_documents(), limit)), {}
+        return list(islice(_counted(standard_library_documents(), reporter), limit)), {}
     if recipe.source.startswith("hub:"):
         from octad_data import hub_documents
 
         name = recipe.source.removeprefix("hub:")
-        return list(islice(hub_documents(name, recipe.split, recipe.text_column), limit)), {}
+        rows = hub_documents(name, recipe.split, recipe.text_column)
+        return list(islice(_counted(rows, reporter), limit)), {}
     from octad_data import ReadReport, passages, read_documents
 
     report = ReadReport()
-    documents = read_documents(Path(recipe.source), text_column=recipe.text_column, report=report)
-    whole = list(islice(documents, limit))
+    documents = read_documents(Path(recipe.source).expanduser(), text_column=recipe.text_column, report=report)
+    whole = list(islice(_counted(documents, reporter), limit))
+    for line in report.skipped_lines():
+        reporter.note(f"corpus: {line}")
     # one long file must still give passages to shuffle and to set aside
     length = min(20_000, max(500, sum(len(document.text) for document in whole) // PASSAGES))
     return list(passages(whole, length)), dict(report.skipped)
+
+
+def _counted(documents: Iterable[Document], reporter: Reporter) -> Iterator[Document]:
+    for number, document in enumerate(documents, 1):
+        reporter.update(number, None, ["documents", document.id])
+        yield document
 
 
 def _one_thing(document: Document) -> str:

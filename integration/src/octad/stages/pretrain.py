@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from octad_arch import Decoder, DecoderModel
+from octad_arch import DecoderModel
 from octad_data import BatchReader, TokenShards
 from octad_optim import WSD, AdamW, muon_and_adamw, parameter_groups
 
+from octad.account import training_flops
+from octad.evaluation import HeldOutText, bits_per_byte
 from octad.model import ChatModel, decoder
 from octad.objective import Batch, NextToken, Objective
 from octad.pipeline import Context
@@ -27,10 +30,24 @@ def pretrain(context: Context) -> Mapping[str, Any]:
     model = spec.build(generator=torch.Generator().manual_seed(recipe.seed))
     shards = open_shards(context, "train")
     summary = train(context, pretrain_job(recipe, model, shards, context.processes, steps=plan["steps"]))
+    held_out = 0.0
     if context.processes.is_main:
-        ChatModel.of(model, context.path("tokenizer")).save(context.path() / "model", context.path("tokenizer"))
+        chat_model = ChatModel.of(model, context.path("tokenizer"))
+        chat_model.save(context.path() / "model", context.path("tokenizer"))
+        held_out = held_out_loss(recipe, chat_model, open_shards(context, "held_out"))
     speed = f", {summary['tokens_per_s']:,.0f} tok/s" if "tokens_per_s" in summary else ""
-    return {"headline": f"loss {summary['loss']:.3f} nats a token{speed}", **summary}
+    return {"headline": f"held-out loss {held_out:.3f} nats a token{speed}", **summary, "held_out_loss": held_out}
+
+
+def held_out_loss(recipe: Recipe, model: ChatModel, shards: Mapping[str, TokenShards]) -> float:
+    """Cross-entropy in nats a token on held-out text, its kinds mixed as in training: what the scaling law predicts."""
+    weights = {kind: recipe.shards.weights.get(kind, 1.0) * s.num_tokens for kind, s in shards.items()}
+    losses = {}
+    for kind, held_out in shards.items():
+        text = HeldOutText.of(held_out, model.chat.tokenizer, recipe.evaluate.held_out_tokens)
+        bits = bits_per_byte(model.model.eval(), text, model.context).value * text.size_bytes
+        losses[kind] = bits * math.log(2) / max(1, len(text.ids) - 1)
+    return sum(weights[kind] * losses[kind] for kind in shards) / sum(weights.values())
 
 
 def pretrain_job(
@@ -86,9 +103,3 @@ def wsd(total: int, warmup: float, decay: float) -> Callable[[int], float]:
     """Warm-up, stable, decay, as shares of the steps."""
     rising = max(1, round(warmup * total))
     return WSD(total, warmup=rising, decay=min(total - rising, round(decay * total)))
-
-
-def training_flops(spec: Decoder, context: int) -> float:
-    """FLOPs of forward and backward a token, with half of the context seen on average."""
-    cost = spec.cost(context // 2)
-    return float(cost.forward_flops + cost.backward_flops)

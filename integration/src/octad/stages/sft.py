@@ -9,22 +9,23 @@ from typing import Any
 from octad_align import generate_tasks
 from octad_optim import muon_and_adamw
 
-from octad.batches import Row, ShuffledRows, pad
+from octad.account import training_flops
+from octad.batches import Row, ShuffledRows, by_length, pad
 from octad.chat_format import ChatTokenizer
 from octad.model import ChatModel
 from octad.objective import Batch, NextToken, Objective
 from octad.pipeline import Context
-from octad.stages.pretrain import training_flops, wsd
+from octad.stages.pretrain import wsd
 from octad.training import Job, train
 
-TASKS = 24_000
+MICRO_BATCHES = 2
 
 
 def sft(context: Context) -> Mapping[str, Any]:
     """Fine-tune the base model; the model lands in `model/`."""
     settings, processes = context.recipe.sft, context.processes
     start = ChatModel.load(context.path("pretrain") / "model", processes.accelerator.device)
-    tasks = generate_tasks(context.recipe.seed, TASKS, num_items=(2, settings.max_items))
+    tasks = generate_tasks(context.recipe.seed, settings.instructions, num_items=(2, settings.max_items))
     rows = [start.chat.answered(task.prompt, task.answer) for task in tasks]
     order = ShuffledRows(len(rows), settings.batch_size, context.recipe.seed, processes)
     job = Job(
@@ -39,7 +40,11 @@ def sft(context: Context) -> Mapping[str, Any]:
     summary = train(context, job)
     if processes.is_main:
         start.save(context.path() / "model", context.path("tokenizer"))
-    return {"headline": f"loss {summary['loss']:.3f} over {summary['steps']:,} steps", "tasks": len(rows), **summary}
+    return {
+        "headline": f"loss {summary['loss']:.3f} over {summary['steps']:,} steps",
+        "instructions": len(rows),
+        **summary,
+    }
 
 
 class SftBatches:
@@ -50,5 +55,6 @@ class SftBatches:
         self.state_dict, self.load_state_dict = order.state_dict, order.load_state_dict
 
     def __call__(self, objective: Objective, step: int) -> list[Batch]:
-        """One padded batch."""
-        return [pad([self.all_rows[i] for i in self.order.rows(step)], self.chat.end_of_text)]
+        """Padded batches, exchanges of like length together."""
+        rows = [self.all_rows[i] for i in self.order.rows(step)]
+        return [pad(part, self.chat.end_of_text) for part in by_length(rows, MICRO_BATCHES, lambda row: len(row[0]))]

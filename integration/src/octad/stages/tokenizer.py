@@ -25,8 +25,14 @@ def make_tokenizer(context: Context) -> Mapping[str, Any]:
         recipe.vocab_size,
         special_tokens=SPECIAL_TOKENS,
         pattern=PATTERNS[recipe.pattern],
+        allow_smaller=True,
         progress=lambda done, total: context.reporter.update(done, total, ["merges"]),
     )
+    if tokenizer.vocab_size < recipe.vocab_size:
+        raise OctadError(
+            f"tokenizer.vocab_size = {recipe.vocab_size:,} is more than the text supports; give more text, "
+            f"or the size that it supports: --set tokenizer.vocab_size={tokenizer.vocab_size}"
+        )
     tokenizer.save(context.path() / "tokenizer.json")
     write_chat_files(context.path())
     ratios = {kind: bytes_per_token(tokenizer, text) for kind, text in _samples(context).items()}

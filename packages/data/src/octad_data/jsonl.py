@@ -1,10 +1,13 @@
 """Texts out of JSON lines, one row at a time."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from octad_data.errors import DataError
+
+HALF_PAIR = re.compile(r"[\ud800-\udfff]")
 
 
 def read_jsonl(
@@ -46,4 +49,6 @@ def _text(line: bytes, column: str) -> str:
         raise DataError(f"column {column!r} is no text: it holds {type(text).__name__}")
     if not text.strip():
         raise DataError("empty")
+    if HALF_PAIR.search(text):
+        raise DataError("broken JSON row: it holds half of a surrogate pair, which is no character")
     return text

@@ -78,13 +78,14 @@ def _documents(root: Path, report: ReadReport, options: _Options) -> Iterator[Do
         except OSError as error:
             report.skip(name, f"unreadable: {error.strerror or error}")
     if report.kept == kept_before:
-        found = f"{files} files, none of which gave a text\n{report.summary()}" if files else "no files"
-        raise DataError(f"{root} holds no documents: {found}\naccepted: {ACCEPTED}")
+        found = f"{files} files, none of which gave a text" if files else "no files"
+        why = "; ".join([found, *report.skipped_lines()])
+        raise DataError(f"{root} holds no documents: {why}; accepted: {ACCEPTED}")
 
 
 def _files(root: Path, report: ReadReport) -> Iterator[tuple[Path, str]]:
     if not root.is_dir():
-        yield root, root.name
+        yield root, _utf8(root.name)
         return
     for folder, folders, names in os.walk(
         root, onerror=lambda e: report.skip(str(e.filename), f"unreadable: {e.strerror}")
@@ -93,11 +94,16 @@ def _files(root: Path, report: ReadReport) -> Iterator[tuple[Path, str]]:
         for name in sorted(names):
             file = Path(folder, name)
             if name.startswith("."):
-                report.skip(file.relative_to(root).as_posix(), "hidden")
+                report.skip(_utf8(file.relative_to(root).as_posix()), "hidden")
             elif not file.exists() or file.is_file():
-                yield file, file.relative_to(root).as_posix()
+                yield file, _utf8(file.relative_to(root).as_posix())
             else:  # a pipe or a device would block for ever
-                report.skip(file.relative_to(root).as_posix(), "not a file")
+                report.skip(_utf8(file.relative_to(root).as_posix()), "not a file")
+
+
+def _utf8(name: str) -> str:
+    """The name, with bytes that are not UTF-8 (an old disk's names) spelled out, so that it can be an id in a file."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _read(file: Path, name: str, source: str, report: ReadReport, options: _Options) -> Iterator[Document]:

@@ -43,8 +43,12 @@ class ReadReport:
     def summary(self) -> str:
         """Some lines for a person: what was kept by format, then each reason with its examples."""
         kinds = ", ".join(f"{count:,} {name}" for name, count in self.formats.most_common())
-        lines = [f"kept {self.kept:,} documents" + (f" ({kinds})" if kinds else "")]
+        return "\n".join([f"kept {self.kept:,} documents" + (f" ({kinds})" if kinds else ""), *self.skipped_lines()])
+
+    def skipped_lines(self) -> list[str]:
+        """A line for each reason, the most frequent first: `skipped 2: empty: a.txt, b.txt`."""
+        lines = []
         for reason, count in self.skipped.most_common():
             more = ", ..." if count > len(self.examples[reason]) else ""
             lines.append(f"skipped {count:,}: {reason}: {', '.join(self.examples[reason])}{more}")
-        return "\n".join(lines)
+        return lines

@@ -1,6 +1,6 @@
 """Continuous batching: finished rows leave the batch, waiting prompts take their place.
 
-The order of work never shows in the results: a row's noise is a function of (seed, prompt, sample, step), and
+The order of work never shows in the results: a row's noise is a function of (seed, prompt's key, sample, step), and
 attention looks at its own row only.
 """
 
@@ -54,6 +54,7 @@ class Engine:
         max_len: most tokens of prompt and completion together, the model's context.
         device: where token ids go.
         seed: of the noise.
+        noise_keys: stand for the prompts in the noise; None takes their indices.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Engine:
         max_len: int | None,
         device: torch.device,
         seed: int,
+        noise_keys: Sequence[int] | None = None,
     ) -> None:
         for name, count in (("n", n), ("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
             if count < 1:
@@ -79,6 +81,9 @@ class Engine:
                 f"a prompt of {longest} tokens and max_new_tokens={max_new_tokens} pass max_len={max_len}; "
                 f"use max_new_tokens <= {max_len - longest} or shorten the prompt"
             )
+        self._noise_keys = range(len(prompts)) if noise_keys is None else noise_keys
+        if len(self._noise_keys) != len(prompts) or any(key < 0 for key in self._noise_keys):
+            raise InferError(f"noise_keys={noise_keys!r}; give one integer >= 0 for each of the {len(prompts)} prompts")
         self._model, self._prompts, self._device, self._seed = model, prompts, device, seed
         self._n, self._max_new_tokens, self._batch_size, self._max_len = n, max_new_tokens, batch_size, max_len
         self._sampling, self._stop_ids = sampling, frozenset(stop_ids)
@@ -147,7 +152,7 @@ class Engine:
 
     def _draw(self, group: _Group) -> tuple[list[Event], Tensor]:
         logits = group.logits if group.logits.dtype == torch.float64 else group.logits.float()
-        keys = [(row.prompt_index, row.sample_index, row.generated) for row in group.rows]
+        keys = [(self._noise_keys[row.prompt_index], row.sample_index, row.generated) for row in group.rows]
         uniform = None
         if not self._sampling.is_greedy:
             uniform = torch.tensor([keyed_uniform(self._seed, *key) for key in keys], dtype=torch.float64)

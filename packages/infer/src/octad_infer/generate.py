@@ -25,12 +25,13 @@ def generate(
     device: torch.device | str | None = None,
     seed: int = 0,
     generator: torch.Generator | None = None,
+    noise_keys: Sequence[int] | None = None,
     on_token: Callable[[Event], None] | None = None,
 ) -> list[Completion]:
     """Draw n completions of every prompt, ordered by prompt, then by sample.
 
-    The k-th sample of a prompt is a function of (model, prompt, its index, k, sampling, seed): batch_size, and which
-    prompts share a batch, change it only as far as they change the rounding of the logits.
+    The k-th sample of a prompt is a function of (model, prompt, its noise key, k, sampling, seed): batch_size, and
+    which prompts share a batch, change it only as far as they change the rounding of the logits.
 
     Args:
         model: keeps the seam of `Model`; a `SplitModel` prefills in less memory.
@@ -44,6 +45,8 @@ def generate(
         device: where token ids go; None means the model's.
         seed: of all noise, in [0, 2**64).
         generator: if given, the seed is drawn from it instead, so that one generator drives many calls.
+        noise_keys: an integer >= 0 for each prompt; None takes their indices. Processes that share the prompts of one
+            batch draw what one process would if each passes the prompts' places in the whole batch.
         on_token: called with every `Event` as it happens.
 
     Raises:
@@ -63,6 +66,7 @@ def generate(
         max_len=max_len,
         device=device_of(model, device),
         seed=_seed(seed, generator),
+        noise_keys=noise_keys,
     )
     drawn: list[list[Event]] = [[] for _ in range(len(prompts) * n)]
     while not engine.is_done:

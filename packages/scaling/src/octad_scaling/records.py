@@ -28,6 +28,7 @@ class RunRecord:
         flops: C; left out, 6 * N * D (Kaplan et al. 2020, section 2.1).
         run: the run's name. Points of one name share their noise and are resampled together;
             a record without a name is a run of its own.
+        unique_tokens: of the corpus; D / unique_tokens is the number of epochs.
         batch_size: tokens a step.
         learning_rate: the peak one.
         seed: of the run.
@@ -42,6 +43,7 @@ class RunRecord:
     loss: float
     flops: float | None = None
     run: str = ""
+    unique_tokens: float | None = None
     batch_size: float | None = None
     learning_rate: float | None = None
     seed: int | None = None
@@ -58,7 +60,7 @@ class RunRecord:
         require_positive("RunRecord", parameters=self.parameters, tokens=self.tokens, loss=self.loss)
         if self.flops is None:
             object.__setattr__(self, "flops", 6.0 * self.parameters * self.tokens)
-        for name in ("flops", "batch_size", "learning_rate"):
+        for name in ("flops", "unique_tokens", "batch_size", "learning_rate"):
             if getattr(self, name) is not None:
                 require_positive("RunRecord", **{name: getattr(self, name)})
         for name in ("seed", "step"):
