@@ -30,12 +30,17 @@ def run(*command: str | Path, **options: object) -> None:
     subprocess.run([str(part) for part in command], check=True, cwd=ROOT, **options)  # type: ignore[call-overload]
 
 
+ENGINES = ("octad_tokenizer",)  # the wheels that hold compiled code
+
+
 def check_contents(wheel: Path) -> None:
-    """A wheel holds its package and licence, and no tests."""
+    """A wheel holds its package and licence, its engine if it has one, and no tests and no C sources."""
     names = zipfile.ZipFile(wheel).namelist()
-    stray = [n for n in names if "/tests/" in n or n.startswith(("tests/", "benchmarks/"))]
+    stray = [n for n in names if "/tests/" in n or n.startswith(("tests/", "benchmarks/")) or n.endswith((".c", ".h"))]
     if stray or not any(n.endswith("licenses/LICENSE") for n in names):
         raise SystemExit(f"{wheel.name}: stray files {stray}, licence present: {not stray}")
+    if wheel.name.startswith(ENGINES) and not any(n.endswith((".abi3.so", ".pyd")) for n in names):
+        raise SystemExit(f"{wheel.name} holds no engine; is there a C compiler?")
 
 
 def check_together(wheels: list[Path], everyone: dict[str, Member], box: Path) -> None:

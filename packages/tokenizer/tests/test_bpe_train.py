@@ -13,10 +13,20 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from octad_tokenizer import CL100K, GPT2, BytePairTokenizer, PreTokenizer, TokenizerError, train_bpe
+from octad_tokenizer import CL100K, GPT2, BytePairTokenizer, PreTokenizer, TokenizerError, native, train_bpe
 from octad_tokenizer.byte_spelling import unspelled
 
 Merges = list[tuple[bytes, bytes]]
+
+
+@pytest.fixture(params=["engine", "reference"], autouse=True)
+def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds with the C engine and without it."""
+    if request.param == "reference":
+        monkeypatch.setattr(native, "engine", None)
+        monkeypatch.setattr(native, "_warned", True)
+    elif native.engine is None:
+        pytest.skip("the C engine is not built here")
 
 
 def hugging_face_merges(texts: list[str], vocab_size: int) -> tuple[dict[bytes, int], Merges]:

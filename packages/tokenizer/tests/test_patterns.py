@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octad_tokenizer import CL100K, GPT2, LLAMA3, O200K, QWEN2, PreTokenizer, TokenizerError
+from octad_tokenizer.patterns import CL100K_TIKTOKEN
 
 
 @settings(max_examples=100, deadline=None)
@@ -31,7 +32,7 @@ def test_numbers_are_cut_as_published() -> None:
 @given(
     left=st.text(alphabet="aZ1 \n\r\t.'/é\u0301日-", max_size=12),
     right=st.text(alphabet="aZ1 \n\r\t.'/é\u0301日-", max_size=12),
-    pattern=st.sampled_from([GPT2, CL100K, O200K, QWEN2]),
+    pattern=st.sampled_from([GPT2, CL100K, O200K, QWEN2, CL100K_TIKTOKEN]),
 )
 def test_a_cut_separates_pre_tokens_whatever_follows(left: str, right: str, pattern: str) -> None:
     pre_tokenizer = PreTokenizer(pattern)

@@ -5,12 +5,21 @@ from __future__ import annotations
 import codecs
 import operator
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
+from octad_tokenizer import native
 from octad_tokenizer.errors import TokenizerError
+from octad_tokenizer.native import packed
 from octad_tokenizer.protocol import AllowedSpecial
 from octad_tokenizer.special import SpecialTokens, checked_text, utf8
-from octad_tokenizer.streaming import stream_segments
+from octad_tokenizer.streaming import decoded, stream_segments
+
+if TYPE_CHECKING:
+    from octad_tokenizer._engine import Decoder
+
+_WORTH_A_DECODER = 64
 
 
 class BaseTokenizer(ABC):
@@ -34,6 +43,7 @@ class BaseTokenizer(ABC):
                 f"{special_bytes[example].decode()!r}; give the special token an id of its own"
             )
         self._bytes = {**token_bytes, **special_bytes}
+        self._decoder: Decoder | None = None
 
     @abstractmethod
     def _encode_text(self, text: str) -> list[int]:
@@ -86,8 +96,12 @@ class BaseTokenizer(ABC):
             raise TokenizerError("texts is one str; pass a list of them, [text], or call encode(text)")
         return [self.encode(text, allowed_special=allowed_special) for text in texts]
 
-    def encode_iterable(self, chunks: Iterable[str], *, allowed_special: AllowedSpecial = "all") -> Iterator[int]:
+    def encode_iterable(
+        self, chunks: Iterable[str | bytes], *, allowed_special: AllowedSpecial = "all"
+    ) -> Iterator[int]:
         """The ids of the joined chunks, lazily; a chunk may end anywhere, even inside a special token.
+
+        A chunk of bytes is UTF-8 and may end inside a character.
 
         Memory: one chunk plus the longest text without a place to cut it.
 
@@ -96,8 +110,8 @@ class BaseTokenizer(ABC):
         """
         return self._encode_stream(chunks, self._special.allowed(allowed_special))
 
-    def _encode_stream(self, chunks: Iterable[str], allowed: frozenset[str]) -> Iterator[int]:
-        for text, special_id in stream_segments(chunks, self._special, allowed, self._last_cut):
+    def _encode_stream(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[int]:
+        for text, special_id in stream_segments(decoded(chunks), self._special, allowed, self._last_cut):
             yield from self._encode_text(text)
             if special_id is not None:
                 yield special_id
@@ -116,7 +130,25 @@ class BaseTokenizer(ABC):
         Raises:
             TokenizerError: an id that is not in the vocabulary.
         """
+        if native.engine is not None and isinstance(ids, (list, array)):
+            data = self._engine_bytes(ids)
+            if data is not None:
+                return data
         return b"".join([self._bytes[i] if i in self._bytes else self._bytes_of_other(i) for i in ids])
+
+    def _engine_bytes(self, ids: list[int] | array[int]) -> bytes | None:
+        """`decode_bytes` by the C engine; None where it does not know all ids or is not worth it."""
+        if self._decoder is None:
+            if len(ids) < _WORTH_A_DECODER or max(self._bytes, default=0) >= 1 << 26:
+                return None
+            assert native.engine is not None
+            self._decoder = native.engine.Decoder(*packed(self._bytes.values(), self._bytes))
+        if isinstance(ids, list):
+            return self._decoder.decode(ids)
+        return self._decoder.decode_array(ids) if ids.typecode == "I" else None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_decoder": None}
 
     def _bytes_of_other(self, token_id: int) -> bytes:
         """What is no key as it is: a tensor's element becomes its int, the rest is an error."""

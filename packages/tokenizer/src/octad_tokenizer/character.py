@@ -54,11 +54,13 @@ class CharacterTokenizer(BaseTokenizer):
         """The tokenizer whose alphabet is every character of `texts`, in code point order.
 
         Raises:
-            TokenizerError: `texts` is one str; or as the class.
+            TokenizerError: `texts` is one str or has no characters; or as the class.
         """
         if isinstance(texts, str):
             raise TokenizerError("texts is one str; pass [text]")
-        return cls(sorted(set().union(*map(checked_text, texts))), special_tokens, unknown)
+        if not (alphabet := set().union(*map(checked_text, texts))):
+            raise TokenizerError("the texts hold no characters; give a text to learn from")
+        return cls(sorted(alphabet), special_tokens, unknown)
 
     @property
     def alphabet(self) -> str:
@@ -70,8 +72,13 @@ class CharacterTokenizer(BaseTokenizer):
         """The special token for characters outside the alphabet, if there is one."""
         return self._unknown
 
+    def unknown_rate(self, text: str) -> float:
+        """The share of the characters of `text` that are outside the alphabet; 0 for an empty text."""
+        return sum(character not in self._ids for character in text) / len(text) if text else 0.0
+
     def _encode_text(self, text: str) -> list[int]:
         if self._unknown is not None:
+            utf8(text)  # a lone surrogate is an error, not an unknown character
             unknown_id = self.special_tokens[self._unknown]
             return [self._ids.get(character, unknown_id) for character in text]
         try:

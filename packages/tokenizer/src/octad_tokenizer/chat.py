@@ -51,9 +51,10 @@ class ChatTemplate:
         roles: the roles that a message may have.
         special_tokens: what `encode` demands of a tokenizer; for `CHATML` its two.
         max_chars: limit for the messages and for the text.
+        timeout_s: limit for one rendering, in seconds of the clock.
 
     Raises:
-        TokenizerError: a limit below 1, a source above the limit, or a syntax error in it.
+        TokenizerError: a limit below 1 (for seconds: not above 0), a source above the limit, or a syntax error in it.
     """
 
     source: str = CHATML
@@ -61,15 +62,18 @@ class ChatTemplate:
     roles: tuple[str, ...] = ("system", "developer", "user", "assistant", "tool")
     special_tokens: tuple[str, ...] | None = None
     max_chars: int = 10_000_000
+    timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
         if self.max_chars < 1:
             raise TokenizerError(f"max_chars={self.max_chars} is less than 1; it is a limit on characters")
+        if not self.timeout_s > 0:
+            raise TokenizerError(f"timeout_s={self.timeout_s} is not above 0; it is a limit in seconds")
         if len(self.source) > self.max_chars:
             raise TokenizerError(f"the template has {len(self.source)} characters, above max_chars={self.max_chars}")
         if self.special_tokens is None:
             object.__setattr__(self, "special_tokens", CHATML_SPECIAL_TOKENS if self.source == CHATML else ())
-        chat_sandbox.check(self.source, self.max_chars)
+        chat_sandbox.check(self.source)
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = False, **variables: Any) -> str:
         """The text of `messages`.
@@ -81,7 +85,7 @@ class ChatTemplate:
             variables: what else the template sees, `tools` for instance.
 
         Raises:
-            TokenizerError: no messages, an unknown role, no content, too much text, or an error in the template.
+            TokenizerError: no messages, an unknown role, no content, a limit passed, or an error in the template.
         """
         self._check(messages)
         return self._render(messages, add_generation_prompt, variables, ("", ""))
@@ -134,7 +138,7 @@ class ChatTemplate:
         self, messages: Sequence[Message], prompt: bool, variables: Mapping[str, Any], marks: tuple[str, str]
     ) -> str:
         names = {**self.variables, **variables, "messages": messages, "add_generation_prompt": prompt}
-        return chat_sandbox.render(self.source, {**names, chat_sandbox.MARKS: marks}, self.max_chars)
+        return chat_sandbox.render(self.source, {**names, chat_sandbox.MARKS: marks}, self.max_chars, self.timeout_s)
 
     def _check(self, messages: Sequence[Message]) -> None:
         if isinstance(messages, (str, Mapping)) or not messages:

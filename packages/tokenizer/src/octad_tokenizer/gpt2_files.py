@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from octad_tokenizer.bpe import BytePairTokenizer
 from octad_tokenizer.byte_spelling import spelled, unspelled
 from octad_tokenizer.errors import TokenizerError
-from octad_tokenizer.files import read_json, read_text, write_whole
+from octad_tokenizer.files import read_json, read_text, write_together
 from octad_tokenizer.patterns import GPT2
 
 _VERSION = "#version: 0.2"
@@ -21,6 +21,7 @@ def load_gpt2_files(
     *,
     special_tokens: Sequence[str] = ("<|endoftext|>",),
     pattern: str = GPT2,
+    allow_unmade: bool = False,
 ) -> BytePairTokenizer:
     """The tokenizer in a `vocab.json` and a `merges.txt`.
 
@@ -29,20 +30,37 @@ def load_gpt2_files(
         merges: path of `merges.txt`.
         special_tokens: names; those that `vocab.json` lists keep their ids, the others get the next free ones.
         pattern: the files do not hold it.
+        allow_unmade: accept tokens that no merge makes. They are never used, and mostly a sign of a `merges.txt` that
+            was cut off or of special tokens that were not named.
 
     Raises:
-        TokenizerError: a file is not of its format, or a rule of `BytePairTokenizer` is broken.
+        TokenizerError: a file is not of its format, the two do not belong together, or a rule of `BytePairTokenizer`
+            is broken.
         OSError: there is no such file.
     """
     found = read_json(Path(vocab))
     if not isinstance(found, dict):
         raise TokenizerError(f"{vocab} holds a {type(found).__name__}; vocab.json is an object, token to id")
+    if wrong := next((token for token, i in found.items() if isinstance(i, bool) or not isinstance(i, int)), None):
+        raise TokenizerError(f"{vocab}: token {wrong!r} has id {found[wrong]!r}; an id is an int")
     listed = {name: found[name] for name in special_tokens if name in found}
     vocabulary = {unspelled(token): token_id for token, token_id in found.items() if token not in listed}
     first_free = max(found.values(), default=-1) + 1
     others = [name for name in special_tokens if name not in listed]
     special = listed | {name: first_free + at for at, name in enumerate(others)}
-    return BytePairTokenizer(vocabulary, _read_merges(Path(merges)), special, pattern)
+    pairs = _read_merges(Path(merges))
+    if not allow_unmade:
+        _check_all_made(vocabulary, pairs, f"{vocab} and {merges}")
+    return BytePairTokenizer(vocabulary, pairs, special, pattern)
+
+
+def _check_all_made(vocabulary: Mapping[bytes, int], merges: Sequence[tuple[bytes, bytes]], where: str) -> None:
+    made = {left + right for left, right in merges}
+    if unmade := [token for token in vocabulary if len(token) > 1 and token not in made]:
+        raise TokenizerError(
+            f"{where}: no merge makes {len(unmade)} of the tokens, first {unmade[:3]}; is merges.txt cut off? Name "
+            "special tokens in special_tokens, or pass allow_unmade=True"
+        )
 
 
 def _read_merges(path: Path) -> list[tuple[bytes, bytes]]:
@@ -76,6 +94,6 @@ def save_gpt2_files(tokenizer: BytePairTokenizer, folder: str | Path) -> tuple[P
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lines = [_VERSION, *(f"{spelled(left)} {spelled(right)}" for left, right in tokenizer.merges)]
-    write_whole(folder / "vocab.json", json.dumps(by_id, ensure_ascii=False))
-    write_whole(folder / "merges.txt", "\n".join(lines) + "\n")
-    return folder / "vocab.json", folder / "merges.txt"
+    vocab, merges = folder / "vocab.json", folder / "merges.txt"
+    write_together({vocab: json.dumps(by_id, ensure_ascii=False), merges: "\n".join(lines) + "\n"})
+    return vocab, merges

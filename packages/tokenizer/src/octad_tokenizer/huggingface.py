@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from octad_tokenizer import tokenizer_json
 from octad_tokenizer.byte_spelling import spelled, unspelled
 from octad_tokenizer.errors import TokenizerError
-from octad_tokenizer.files import read_json, write_whole
 from octad_tokenizer.patterns import GPT2
 
 if TYPE_CHECKING:
     from octad_tokenizer.bpe import BytePairTokenizer
 
-FILE_NAME = "tokenizer.json"
-IGNORABLE = frozenset({"normalizer", "post_processor", "added_token_options"})
-_TOKEN_OPTIONS = ("single_word", "lstrip", "rstrip")
+IGNORABLE = frozenset({"add_prefix_space", "added_token_options", "dropout", "normalizer", "post_processor"})
 
 
 class Parts(TypedDict):
@@ -32,27 +29,13 @@ class Parts(TypedDict):
 
 def write(tokenizer: BytePairTokenizer, path: str | Path) -> Path:
     """Write `tokenizer` to a `.json` file, or as `tokenizer.json` into a folder; return the file's path."""
-    path = Path(path)
-    if path.suffix != ".json" or path.is_dir():
-        path = path / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(document(tokenizer), ensure_ascii=False, indent=1) + "\n")
-    return path
+    return tokenizer_json.write_document(document(tokenizer), path)
 
 
 def read(path: str | Path, ignore: frozenset[str]) -> Parts:
     """The parts of the tokenizer in a file or in a folder's `tokenizer.json`."""
-    path = Path(path)
-    if unknown := sorted(ignore - IGNORABLE):
-        raise TokenizerError(f"ignore names {unknown}; it can name {sorted(IGNORABLE)}")
-    path = path / FILE_NAME if path.is_dir() else path
-    found = read_json(path)
-    try:
-        return parts(found, ignore)
-    except TokenizerError as error:
-        raise TokenizerError(f"{path}: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TokenizerError(f"{path} is not shaped like a tokenizer.json: {error!r}") from error
+    left_out = tokenizer_json.checked_ignore(ignore, IGNORABLE)
+    return tokenizer_json.read_document(path, lambda found: parts(found, left_out))
 
 
 def document(tokenizer: BytePairTokenizer) -> dict[str, Any]:
@@ -65,16 +48,11 @@ def document(tokenizer: BytePairTokenizer) -> dict[str, Any]:
             "rename them, say <|name|>"
         )
     by_id = sorted({**vocabulary, **special}.items(), key=lambda item: item[1])
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [_added_token(name, token_id) for name, token_id in special.items()],
-        "normalizer": None,
-        "pre_tokenizer": _pre_tokenizer(tokenizer.pattern),
-        "post_processor": None,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-        "model": {
+    return tokenizer_json.frame(
+        special,
+        pre_tokenizer=_pre_tokenizer(tokenizer.pattern),
+        decoder={"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        model={
             "type": "BPE",
             "dropout": None,
             "unk_token": None,
@@ -86,12 +64,7 @@ def document(tokenizer: BytePairTokenizer) -> dict[str, Any]:
             "vocab": dict(by_id),
             "merges": [[spelled(left), spelled(right)] for left, right in tokenizer.merges],
         },
-    }
-
-
-def _added_token(name: str, token_id: int) -> dict[str, Any]:
-    options = dict.fromkeys((*_TOKEN_OPTIONS, "normalized"), False)
-    return {"id": token_id, "content": name, **options, "special": True}
+    )
 
 
 def _pre_tokenizer(pattern: str) -> dict[str, Any]:
@@ -108,19 +81,26 @@ def parts(found: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> Par
     Raises:
         TokenizerError: a part that we cannot follow and that is not in `ignore`.
     """
-    model = found["model"]
-    if model.get("type", "BPE") != "BPE":
-        raise TokenizerError(f"the model is {model.get('type')!r}; only byte-level BPE can be read")
-    for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
+    model = tokenizer_json.model_of(found, "BPE", "only byte-level BPE")
+    if model.get("byte_fallback"):
+        raise TokenizerError(
+            "the model has byte_fallback, as SentencePiece's do: its tokens are characters, not bytes; "
+            "SentencePieceBPE.load reads it"
+        )
+    for option in ("continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(option):
             raise TokenizerError(f"the model has {option}={model[option]!r}, which byte-level BPE does not use")
+    if model.get("dropout") and "dropout" not in ignore:
+        raise TokenizerError(f"the model has dropout={model['dropout']!r}; pass ignore=['dropout'] to encode without")
     _refuse_changes(found, ignore)
-    special = _special_tokens(found.get("added_tokens") or [], ignore)
+    special = tokenizer_json.special_tokens(found, ignore, is_normalized=False)
+    if moved := [name for name, i in special.items() if model["vocab"].get(name, i) != i]:
+        raise TokenizerError(f"added tokens {moved} have other ids in the vocabulary; keep one id each")
     return {
         "vocabulary": {unspelled(t): i for t, i in model["vocab"].items() if special.get(t) != i},
         "merges": [_merge(merge) for merge in model["merges"]],
         "special_tokens": special,
-        "pattern": _pattern(found.get("pre_tokenizer")),
+        "pattern": _pattern(found.get("pre_tokenizer"), ignore),
         "ignore_merges": bool(model.get("ignore_merges", False)),
     }
 
@@ -144,25 +124,17 @@ def _refuse_changes(found: Mapping[str, Any], ignore: frozenset[str]) -> None:
             )
 
 
-def _special_tokens(added: Sequence[Mapping[str, Any]], ignore: frozenset[str]) -> dict[str, int]:
-    for token in added:
-        options = [option for option in _TOKEN_OPTIONS if token.get(option)]
-        if options and "added_token_options" not in ignore:
-            raise TokenizerError(
-                f"token {token['content']!r} has the options {options}, so its ids would differ from ours; "
-                'pass ignore=["added_token_options"] to read it without'
-            )
-    return {token["content"]: token["id"] for token in added}
-
-
-def _pattern(step: Mapping[str, Any] | None) -> str:
+def _pattern(step: Mapping[str, Any] | None, ignore: frozenset[str]) -> str:
     """The regular expression of `ByteLevel` alone, or of `Split` before it."""
     steps = step.get("pretokenizers", [step]) if step else []
     kinds = [one["type"] for one in steps]
     if not steps or kinds[-1] != "ByteLevel" or kinds[:-1] not in ([], ["Split"]):
         raise TokenizerError(f"its pre-tokenizers are {kinds}; we can read ByteLevel, alone or after one Split")
-    if steps[-1].get("add_prefix_space"):
-        raise TokenizerError("its ByteLevel puts a space before the text (add_prefix_space); set it to false")
+    if steps[-1].get("add_prefix_space") and "add_prefix_space" not in ignore:
+        raise TokenizerError(
+            "its ByteLevel puts a space before texts that have none (add_prefix_space), so its ids would differ from "
+            'ours; pass ignore=["add_prefix_space"] to read it without, and put the space there yourself'
+        )
     if bool(steps[-1].get("use_regex", True)) != (len(steps) == 1):
         raise TokenizerError("its ByteLevel must split by its own regex if it is alone, and not after a Split")
     if len(steps) == 1:

@@ -1,7 +1,7 @@
 """The hot loop of encoding: apply merges to a list of ids, lowest rank first, leftmost first among equals.
 
-Both functions give the same ids. The scan costs O(n * merges done) with a small constant and wins for short lists;
-the heap costs O(n log n), so that a pre-token of a million characters is no disaster.
+The first two functions give the same ids. The scan costs O(n * merges done) with a small constant and wins for short
+lists; the heap costs O(n log n), so that a pre-token of a million characters is no disaster.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from random import Random
 
 _SCAN_LIMIT = 64
 _NO_RANK = 1 << 62
@@ -64,3 +65,20 @@ def merge_by_heap(ids: list[int], ranks: Mapping[tuple[int, int], int], products
         if (before := preceding[at]) >= 0 and (new_rank := ranks.get((ids[before], ids[at]))) is not None:
             heappush(heap, new_rank * n + before)
     return [token_id for token_id in ids if token_id != _DEAD]
+
+
+def merge_with_dropout(
+    ids: list[int], ranks: Mapping[tuple[int, int], int], products: Sequence[int], dropout: float, random: Random
+) -> list[int]:
+    """At each step leave out each merge that is possible with probability `dropout`; take the best of the rest.
+
+    It ends when nothing is left. Cost: O(n * merges done), meant for words.
+    """
+    while len(ids) > 1:
+        kept = [(rank, at) for at, pair in enumerate(pairwise(ids)) if (rank := ranks.get(pair)) is not None]
+        kept = [entry for entry in kept if random.random() >= dropout]
+        if not kept:
+            break
+        rank, at = min(kept)
+        ids[at : at + 2] = [products[rank]]
+    return ids

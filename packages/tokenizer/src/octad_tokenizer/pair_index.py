@@ -32,15 +32,15 @@ class PairIndex:
                 self._counts[pair] += weight
                 self._where[pair].add(at)
         self._heap: list[tuple[int, Any, Any, int, int]] = []
-        self._keys: list[str | int] = []
+        self._keys: list[str | bytes | int] = []
 
-    def start(self, order_keys: list[str | int]) -> None:
+    def start(self, order_keys: list[str | bytes | int]) -> None:
         """Fill the heap; `order_keys[id]` says which of equally frequent pairs comes first (the smallest keys)."""
         self._keys = list(order_keys)
         self._heap = [self._entry(pair) for pair in self._counts]
         heapify(self._heap)
 
-    def add_order_key(self, order_key: str | int) -> None:
+    def add_order_key(self, order_key: str | bytes | int) -> None:
         """The key of the next id."""
         self._keys.append(order_key)
 

@@ -24,7 +24,7 @@ class SpecialTokens:
         for name, token_id in ids.items():
             if not isinstance(name, str) or not name:
                 raise TokenizerError(f"special token {name!r} is not a non-empty str; remove it or give it a name")
-            if not isinstance(token_id, int) or token_id < 0:
+            if not isinstance(token_id, int) or isinstance(token_id, bool) or token_id < 0:
                 raise TokenizerError(f"special token {name!r} has id {token_id!r}; an id is an int >= 0")
         if len(set(ids.values())) != len(ids):
             shared = sorted(name for name, i in ids.items() if list(ids.values()).count(i) > 1)
@@ -121,6 +121,17 @@ def checked_text(text: str) -> str:
     if not isinstance(text, str):
         raise TokenizerError(f"a text is a str, not {type(text).__name__}; decode bytes first")
     return text
+
+
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """A list of `texts`.
+
+    Raises:
+        TokenizerError: it is one str, or one of them is no str.
+    """
+    if isinstance(texts, str):
+        raise TokenizerError("texts is one str; pass a list of them, [text], or call encode(text)")
+    return [checked_text(text) for text in texts]
 
 
 def utf8(text: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator
 
+from octad_tokenizer.errors import TokenizerError
 from octad_tokenizer.special import SpecialTokens
 
 LastCut = Callable[[str], int | None]
@@ -58,3 +60,27 @@ def stream_segments(
             yield settled, None
     if rest := buffer.flush():
         yield rest, None
+
+
+def decoded(chunks: Iterable[str | bytes]) -> Iterator[str]:
+    """Chunks of text as they are, chunks of bytes as the characters that are whole so far.
+
+    Raises:
+        TokenizerError: bytes that are not UTF-8, or that end or go over to text inside a character.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for chunk in chunks:
+            if isinstance(chunk, bytes):
+                yield decoder.decode(chunk)
+            else:
+                decoder.decode(b"", True)
+                yield chunk
+        decoder.decode(b"", True)
+    except UnicodeDecodeError:
+        raise not_utf8() from None
+
+
+def not_utf8() -> TokenizerError:
+    """The error for chunks of other bytes."""
+    return TokenizerError('the chunks are not UTF-8; decode them first, by bytes.decode(errors="replace")')

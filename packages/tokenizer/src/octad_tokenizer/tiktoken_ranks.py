@@ -45,7 +45,7 @@ def load_tiktoken_ranks(
     """`from_tiktoken_ranks` of a `.tiktoken` file.
 
     Raises:
-        TokenizerError: a line is not base64 and a number, or as `from_tiktoken_ranks`.
+        TokenizerError: a line is not base64 and a number, a token is there twice, or as `from_tiktoken_ranks`.
         OSError: there is no such file.
     """
     ranks: dict[bytes, int] = {}
@@ -53,10 +53,13 @@ def load_tiktoken_ranks(
         if not line.strip():
             continue
         try:
-            token, rank = line.split()
-            ranks[base64.b64decode(token, validate=True)] = int(rank)
+            spelling, digits = line.split()
+            token, rank = base64.b64decode(spelling, validate=True), int(digits)
         except (ValueError, binascii.Error):
             raise TokenizerError(f"{path}, line {number}: {line!r} is not a token in base64 and its rank") from None
+        if token in ranks:
+            raise TokenizerError(f"{path}, line {number}: {token!r} has the rank {ranks[token]} already; keep one")
+        ranks[token] = rank
     return from_tiktoken_ranks(ranks, pattern=pattern, special_tokens=special_tokens)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from octad_tokenizer.base import BaseTokenizer
 from octad_tokenizer.errors import TokenizerError
@@ -12,6 +13,21 @@ from octad_tokenizer.special import checked_text, special_ids, utf8
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _LAST_CUT = re.compile(r".*\s", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class WordLimit:
+    """What a vocabulary of words of one size leaves unknown in a text it was not learned from.
+
+    Args:
+        vocab_size: the number of ids.
+        unknown_words: the share of the text's words that are unknown, repetitions counted.
+        unknown_distinct_words: the share of its distinct words.
+    """
+
+    vocab_size: int
+    unknown_words: float
+    unknown_distinct_words: float
 
 
 class WordTokenizer(BaseTokenizer):
@@ -55,7 +71,7 @@ class WordTokenizer(BaseTokenizer):
         A text with fewer words gives a smaller vocabulary.
 
         Raises:
-            TokenizerError: `texts` is one str, or `vocab_size` leaves no room for a word.
+            TokenizerError: `texts` is one str or has no words, or `vocab_size` leaves no room for one.
         """
         if isinstance(texts, str):
             raise TokenizerError("texts is one str; pass [text]")
@@ -67,6 +83,8 @@ class WordTokenizer(BaseTokenizer):
         for text in texts:
             for piece in splitter.split(checked_text(text)):
                 counts.update(_WORD.findall(piece))
+        if not counts:
+            raise TokenizerError("the texts hold no words; give a text to learn from")
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls([word for word, _ in ranked[:room]], special_tokens, unknown)
 
@@ -90,6 +108,7 @@ class WordTokenizer(BaseTokenizer):
             yield (" " if at else "") + self.decode([token_id], errors)
 
     def _encode_text(self, text: str) -> list[int]:
+        utf8(text)  # a lone surrogate is an error, not an unknown word
         unknown_id = self.special_tokens[self._unknown]
         return [self._ids.get(word, unknown_id) for word in _WORD.findall(text)]
 
@@ -97,3 +116,34 @@ class WordTokenizer(BaseTokenizer):
         """After the last white space, or None."""
         match = _LAST_CUT.match(text)
         return match.end() if match else None
+
+
+def word_limits(texts: Iterable[str], held_out: str, vocab_sizes: Sequence[int]) -> list[WordLimit]:
+    """How much stays unknown for each vocabulary size: a longer tail of words always comes (Heaps' law).
+
+    Args:
+        texts: to learn the words from, most frequent first.
+        held_out: to count unknown words in.
+        vocab_sizes: the unknown token included; sizes above the number of words give all of them.
+
+    Raises:
+        TokenizerError: as `WordTokenizer.train`, or `held_out` has no words.
+    """
+    words = _WORD.findall(checked_text(held_out))
+    if not words:
+        raise TokenizerError("held_out has no words; give a text to count in")
+    whole = WordTokenizer.train(texts, max(vocab_sizes, default=2))
+    limits = []
+    for vocab_size in vocab_sizes:
+        if vocab_size < 2:
+            raise TokenizerError(f"vocab_size={vocab_size} leaves no room for words; set it to at least 2")
+        known = {word for word, token_id in whole._ids.items() if token_id < vocab_size - 1}
+        distinct = set(words)
+        limits.append(
+            WordLimit(
+                min(vocab_size, whole.vocab_size),
+                sum(word not in known for word in words) / len(words),
+                len(distinct - known) / len(distinct),
+            )
+        )
+    return limits

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from octad_tokenizer.bpe import BytePairTokenizer
 from octad_tokenizer.errors import TokenizerError
+from octad_tokenizer.language_cost import unknown_rate
 from octad_tokenizer.protocol import Tokenizer
 from octad_tokenizer.special import utf8
 
@@ -24,6 +25,7 @@ class Comparison:
         tokens_per_word: fertility; a word is a stretch without white space.
         vocabulary_use: the share of the ids that occur, 0 to 1.
         round_trips: whether decoding gives the text back.
+        unknown_rate: the share of the text (words, or tokens) that becomes unknown; what is unknown is cheap, and lost.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Comparison:
     tokens_per_word: float
     vocabulary_use: float
     round_trips: bool
+    unknown_rate: float = 0.0
 
 
 def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> list[Comparison]:
@@ -56,6 +59,7 @@ def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> list[Comparison]:
                 tokens_per_word=len(ids) / num_words if num_words else float("nan"),
                 vocabulary_use=len(set(ids)) / tokenizer.vocab_size,
                 round_trips=tokenizer.decode(ids) == text,
+                unknown_rate=unknown_rate(tokenizer, text),
             )
         )
     return sorted(rows, key=lambda row: -row.bytes_per_token)
@@ -64,11 +68,13 @@ def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> list[Comparison]:
 def format_comparison(rows: Sequence[Comparison]) -> str:
     """A table in plain text, one line a tokenizer."""
     head = (
-        f"{'tokenizer':<16} {'vocab':>8} {'tokens':>10} {'bytes/token':>12} {'tokens/word':>12} {'used':>7}  lossless"
+        f"{'tokenizer':<16} {'vocab':>8} {'tokens':>10} {'bytes/token':>12} {'tokens/word':>12} {'used':>7} "
+        f"{'unknown':>8}  lossless"
     )
     lines = [
         f"{row.name:<16} {row.vocab_size:>8} {row.num_tokens:>10} {row.bytes_per_token:>12.3f} "
-        f"{row.tokens_per_word:>12.3f} {row.vocabulary_use:>7.1%}  {'yes' if row.round_trips else 'no'}"
+        f"{row.tokens_per_word:>12.3f} {row.vocabulary_use:>7.1%} {row.unknown_rate:>8.1%}  "
+        f"{'yes' if row.round_trips else 'no'}"
         for row in rows
     ]
     return "\n".join([head, *lines])
@@ -80,8 +86,7 @@ def unused_tokens(tokenizer: Tokenizer, text: str, at_most: int = 0) -> dict[int
     Ids without a token (gaps in the numbering) are left out.
     """
     counts = Counter(tokenizer.encode(text))
-    rare = (token_id for token_id in range(tokenizer.vocab_size) if counts[token_id] <= at_most)
-    return {token_id: counts[token_id] for token_id in rare if _exists(tokenizer, token_id)}
+    return {token_id: counts[token_id] for token_id in existing_tokens(tokenizer) if counts[token_id] <= at_most}
 
 
 def unreachable_tokens(tokenizer: BytePairTokenizer) -> dict[int, bytes]:
@@ -101,9 +106,12 @@ def unreachable_tokens(tokenizer: BytePairTokenizer) -> dict[int, bytes]:
     return found
 
 
-def _exists(tokenizer: Tokenizer, token_id: int) -> bool:
-    try:
-        tokenizer.token_bytes(token_id)
-    except TokenizerError:
-        return False
-    return True
+def existing_tokens(tokenizer: Tokenizer) -> dict[int, bytes]:
+    """Id to bytes; ids without a token (gaps in the numbering) are left out."""
+    found = {}
+    for token_id in range(tokenizer.vocab_size):
+        try:
+            found[token_id] = tokenizer.token_bytes(token_id)
+        except TokenizerError:
+            continue
+    return found
