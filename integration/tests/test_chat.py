@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import sys
+import termios
 import time
 import warnings
 from dataclasses import replace
@@ -309,7 +310,15 @@ class Terminal:
     def type(self, keys):
         os.write(self.descriptor, keys.encode())
 
-    def wait_for(self, words, seconds=20):
+    def wait_for_prompt(self, seconds=60):
+        """The prompt is there, and keys reach the line editor: one that comes earlier may be lost in the change."""
+        self.wait_for("> ")
+        end = time.monotonic() + seconds
+        while termios.tcgetattr(self.descriptor)[3] & termios.ICANON:
+            assert time.monotonic() < end, "the line editor did not take the terminal"
+            time.sleep(0.01)
+
+    def wait_for(self, words, seconds=60):
         """Read until the words are there; what came before them and them are then done with."""
         end = time.monotonic() + seconds
         while words not in self.seen:
@@ -323,7 +332,7 @@ class Terminal:
         return before
 
     def end(self):
-        for _ in range(200):
+        for _ in range(1200):
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 os.close(self.descriptor)
@@ -337,16 +346,17 @@ class Terminal:
 def test_person_at_a_terminal_asks_edits_recalls_and_leaves(run):
     terminal = Terminal(run)
     assert "dpo" in terminal.wait_for("/help shows the commands.")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("the lisst\x1b[D\x7f\n")  # an arrow back and a backspace: line editing
     terminal.wait_for("tok/s")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("\x1b[A\n")  # the line before
     terminal.wait_for("the list")
     terminal.wait_for("tok/s")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("/save /dev/null\n")
     terminal.wait_for("exists")
+    terminal.wait_for_prompt()
     terminal.type("\x04")
     assert terminal.end() == 0
 
@@ -359,17 +369,17 @@ def test_ctrl_c_stops_an_answer_and_a_second_one_leaves(run, monkeypatch):
 
     monkeypatch.setattr("octad.chat.stream", endless)
     terminal = Terminal(run)
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("the list\n")
     terminal.wait_for("cccc")
     terminal.type("\x03")
     terminal.wait_for("stopped")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("/temperature 1\n")
     terminal.wait_for("temperature 1")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("\x03")
     terminal.wait_for("Ctrl-C again")
-    terminal.wait_for("> ")
+    terminal.wait_for_prompt()
     terminal.type("\x03")
     assert terminal.end() == 0
