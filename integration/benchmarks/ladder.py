@@ -3,8 +3,8 @@
     uv run python integration/benchmarks/ladder.py --out ladder.jsonl
 
 Each point is a whole run with its own decay, and its loss is that of held-out text in nats a token, kinds mixed as in
-training. Points that the file holds already are skipped, so that a stopped ladder goes on. About half an hour a
-core. `src/octad/measurements/standard-library.jsonl` was made by it.
+training. Points that the file holds already are skipped, so that a stopped ladder goes on.
+`src/octad/measurements/standard-library.jsonl` was made by it.
 """
 
 from __future__ import annotations
