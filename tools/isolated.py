@@ -2,7 +2,8 @@
 
     python tools/isolated.py                       # all members
     python tools/isolated.py octad-arch octad      # some
-    python tools/isolated.py --imports-only        # only import every module and ask for the version
+    python tools/isolated.py --imports-only        # only look whether all that their modules import is there
+    python tools/isolated.py --imports-of octad    # the same for this one, and the tests of all others
 
 A package that imports what it does not declare fails here, although the whole workspace's tests pass.
 """
@@ -17,20 +18,32 @@ import time
 from workspace import ROOT, Member, members
 
 IMPORT_ALL = """
-import importlib, pkgutil, sys
+import ast, importlib, importlib.util, pathlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
+# What a function imports when it is called must be there too, unless an extra brings it.
+extras, lost = set(sys.argv[2:]), set()
+for file in pathlib.Path(package.__path__[0]).rglob("*.py"):
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module]
+        for name in {name.partition(".")[0] for name in names} - extras:
+            if importlib.util.find_spec(name) is None:
+                lost.add(f"{file.name} imports {name}")
+if lost:
+    sys.exit("not declared: " + "; ".join(sorted(lost)))
 """
 
 
-def commands(member: Member, imports_only: bool) -> list[list[str]]:
+def commands(member: Member, imports_only: bool) -> dict[str, list[str]]:
     """What is run for one member."""
     alone = ["uv", "run", "--quiet", "--locked", "--isolated", "--exact", "--package", member.name]
-    imports = [*alone, "--no-default-groups", "python", "-W", "error", "-c", IMPORT_ALL, member.module]
+    imports = [*alone, "--no-default-groups", "python", "-W", "error", "-c", IMPORT_ALL, member.module, *member.extras]
     tests = [*alone, "--no-default-groups", "--group", "test", "pytest", "-q", f"{member.path}/tests"]
-    return [imports] if imports_only else [imports, tests]
+    return {"imports": imports} if imports_only else {"imports": imports, "tests": tests}
 
 
 def main() -> None:
@@ -38,15 +51,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="PACKAGE")
     parser.add_argument("--imports-only", action="store_true")
+    parser.add_argument("--imports-of", action="append", default=[], metavar="PACKAGE")
     args = parser.parse_args()
     everyone = members()
-    if unknown := set(args.names) - set(everyone):
+    if unknown := {*args.names, *args.imports_of} - set(everyone):
         parser.error(f"no such package: {', '.join(sorted(unknown))}; there are {', '.join(everyone)}")
     failed = []
     for name in args.names or everyone:
         start = time.monotonic()
-        runs = commands(everyone[name], args.imports_only)
-        failed += [" ".join(command[4:]) for command in runs if subprocess.run(command, cwd=ROOT).returncode]
+        runs = commands(everyone[name], args.imports_only or name in args.imports_of)
+        failed += [f"{name} ({kind})" for kind, run in runs.items() if subprocess.run(run, cwd=ROOT).returncode]
         print(f"{name}: {time.monotonic() - start:.1f} s", flush=True)
     if failed:
         sys.exit("failed alone: " + "; ".join(failed))

@@ -18,6 +18,7 @@ class Member:
     version: str
     folder: Path
     needs: frozenset[str]  # names of the other members that it requires
+    extras: frozenset[str] = frozenset()  # modules that only its extras bring
 
     @property
     def module(self) -> str:
@@ -35,10 +36,18 @@ def members() -> dict[str, Member]:
     found = {}
     for file in [*sorted(ROOT.glob("packages/*/pyproject.toml")), ROOT / "integration" / "pyproject.toml"]:
         project = tomllib.loads(file.read_text())["project"]
-        required = {re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0] for line in project.get("dependencies", [])}
+        required = set(map(_distribution, project.get("dependencies", [])))
+        optional = {
+            _distribution(line) for lines in project.get("optional-dependencies", {}).values() for line in lines
+        }
+        extras = frozenset(name.replace("-", "_") for name in optional - required)
         needs = frozenset(name for name in required if name == "octad" or name.startswith("octad-"))
-        found[project["name"]] = Member(project["name"], project["version"], file.parent, needs)
+        found[project["name"]] = Member(project["name"], project["version"], file.parent, needs, extras)
     return found
+
+
+def _distribution(requirement: str) -> str:
+    return re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0]
 
 
 def dependents(changed: set[str], everyone: dict[str, Member]) -> set[str]:

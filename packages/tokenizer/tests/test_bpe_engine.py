@@ -409,6 +409,18 @@ def test_endless_words_equal_the_reference(gpt2: BytePairTokenizer, seed: int) -
 
 
 @needs_engine
+def test_wrong_finds_among_many_merges_change_no_id() -> None:
+    """The engine looks a pair up by a part of its hash, which is wrong once in a thousand looks, and must notice."""
+    generator = random.Random(5)
+    syllables = ["".join(generator.choices(string.ascii_lowercase, k=generator.randrange(1, 5))) for _ in range(3_000)]
+    words = ["".join(generator.choices(syllables, k=generator.randrange(2, 7))) for _ in range(20_000)]
+    ours = train_bpe([" ".join(words)], 20_000)
+    piece = "".join(generator.choices(syllables, k=20_000))
+    assert len(ours.merges) > 15_000
+    assert ours.encode(piece) == by_reference(lambda: ours.encode(piece))
+
+
+@needs_engine
 def test_large_ids_and_vocabularies_beyond_the_engine_are_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary = {bytes([byte]): byte for byte in range(256)} | {b"ab": 10**12}
     ours = BytePairTokenizer(vocabulary, [(b"a", b"b")])

@@ -1,8 +1,7 @@
 # What the C engine offers to the modules of this package; octad_tokenizer.native says whether it is there.
 
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Literal, overload
+from collections.abc import Callable, Iterator, Sequence
 
 from typing_extensions import Buffer
 
@@ -42,10 +41,7 @@ class Specials:
     def __new__(cls, names: bytes, ends: array[int], ids: array[int], /) -> Specials: ...
 
 class Stream:
-    @overload
-    def push(self, chunk: str | Buffer, is_last: bool, as_list: Literal[True], /) -> list[int]: ...
-    @overload
-    def push(self, chunk: str | Buffer, is_last: bool = False, as_list: Literal[False] = False, /) -> array[int]: ...
+    def push(self, chunk: str | Buffer, is_last: bool = False, /) -> array[int]: ...
 
 class Encoder:
     def __new__(
@@ -69,6 +65,7 @@ class Encoder:
         self, texts: list[str], start: int, stop: int, specials: Specials | None, as_arrays: bool, /
     ) -> list[list[int]] | tuple[array[int], list[int]]: ...
     def stream(self, specials: Specials | None = None, /) -> Stream: ...
+    def ids_of(self, arrays: Iterator[array[int]], /) -> Iterator[int]: ...
 
 class Decoder:
     def __new__(cls, tokens: bytes, ends: array[int], ids: array[int], /) -> Decoder: ...

@@ -110,18 +110,12 @@ class EngineEncoder:
             ids += part_ids
         return ids, ends
 
-    def lists(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[list[int]]:
-        """The ids of the joined chunks, as soon as they are settled; some lists are empty."""
-        stream = self._encoder.stream(self._specials_of(allowed))
-        for chunk, is_last in _small_chunks(chunks):
-            try:
-                ids = stream.push(chunk, is_last, True)
-            except UnicodeError:
-                raise _stream_error(chunk) from None
-            yield ids
+    def ids(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[int]:
+        """The ids of the joined chunks, as soon as they are settled."""
+        return self._encoder.ids_of(self.arrays(chunks, allowed))
 
     def arrays(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[array[int]]:
-        """The same as unsigned 4-byte integers."""
+        """The same in arrays of unsigned 4-byte integers, some of them empty."""
         stream = self._encoder.stream(self._specials_of(allowed))
         for chunk, is_last in _small_chunks(chunks):
             try:

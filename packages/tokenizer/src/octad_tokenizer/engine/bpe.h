@@ -14,6 +14,7 @@
 enum {
     OCTAD_TOKEN_BITS = 21,
     OCTAD_RANK_BITS = 22,
+    OCTAD_PART_BITS = 10,
     OCTAD_SHORT_PIECE = 64, /* bytes; longer pieces are merged in windows of this size */
     OCTAD_LANES = 4,        /* so many windows at once */
 };
@@ -26,10 +27,11 @@ struct octad_bpe {
     uint32_t *start;       /* num_tokens + 1: where its bytes begin in `bytes` */
     uint8_t *bytes;
     uint32_t byte_token[256];
-    uint32_t *product;     /* of each rank */
+    uint64_t *merges;      /* of each rank: left << 42 | right << 21 | product */
+    uint32_t *likely;      /* part of the pair's hash << 22 | rank; as `pairs`, in half the memory */
     uint64_t *pairs;       /* left << 43 | right << 22 | rank, open addressing; OCTAD_NO_PAIR where free */
-    unsigned pair_shift;
-    void *pairs_block;     /* the memory of pairs, byte_pair and product */
+    unsigned pair_shift, likely_shift;
+    void *pairs_block;     /* the memory of pairs, byte_pair, merges and likely */
     uint32_t *byte_pair;   /* rank of each pair of bytes; OCTAD_NO_RANK */
     uint64_t joins[1024];  /* one bit a pair of bytes: whether some product holds them side by side */
     uint32_t *by_bytes;    /* token + 1 by the hash of its bytes, open addressing; 0 where free */
@@ -80,8 +82,10 @@ static inline size_t octad_token_length(const struct octad_bpe *bpe, uint32_t to
     return bpe->start[token + 1] - bpe->start[token];
 }
 
+static inline uint64_t octad_pair_hash(uint64_t pair) { return pair * 0x9E3779B97F4A7C15u; }
+
 static inline size_t octad_pair_slot(const struct octad_bpe *bpe, uint64_t pair) {
-    return (size_t)((pair * 0x9E3779B97F4A7C15u) >> bpe->pair_shift);
+    return (size_t)(octad_pair_hash(pair) >> bpe->pair_shift);
 }
 
 /* The rank of two neighbours; OCTAD_NO_RANK where they never merge. Whether there is one is a coin's toss, so the first
@@ -97,6 +101,32 @@ static inline uint32_t octad_pair_rank(const struct octad_bpe *bpe, uint32_t lef
         for (at += 2; bpe->pairs[at] != OCTAD_NO_PAIR; at++)
             if (bpe->pairs[at] >> OCTAD_RANK_BITS == pair) return (uint32_t)bpe->pairs[at] & OCTAD_NO_RANK;
     return (uint32_t)found & OCTAD_NO_RANK;
+}
+
+/* The rank of two neighbours or, once in a thousand times, a lower one: for the merging of many pairs of which few are
+   merged, when octad_is_merge_of tells the truth. Half the memory to look into, which then stays in the cache. */
+static inline uint32_t octad_likely_rank(const struct octad_bpe *bpe, uint32_t left, uint32_t right) {
+    uint64_t hash = octad_pair_hash((uint64_t)left << OCTAD_TOKEN_BITS | right);
+    const uint32_t *at = bpe->likely + (hash >> bpe->likely_shift);
+    uint32_t part = (uint32_t)(hash >> (bpe->likely_shift - OCTAD_PART_BITS)) & ((1u << OCTAD_PART_BITS) - 1);
+    uint32_t first = at[0], second = at[1];
+    uint32_t is_first = first >> OCTAD_RANK_BITS == part, is_second = second >> OCTAD_RANK_BITS == part;
+    uint32_t found = OCTAD_NO_RANK ^ ((OCTAD_NO_RANK ^ second) & (0 - is_second)); /* no branch: it would be a coin's toss */
+    found ^= (found ^ first) & (0 - is_first);
+    uint32_t is_open = (is_first | is_second) + (first == UINT32_MAX) + (second == UINT32_MAX);
+    if (OCTAD_UNLIKELY(is_open == 0))
+        for (at += 2; *at != UINT32_MAX; at++)
+            if (*at >> OCTAD_RANK_BITS == part) return *at & OCTAD_NO_RANK;
+    return found & OCTAD_NO_RANK;
+}
+
+/* Whether the merge of that rank is that of these two. */
+static inline int octad_is_merge_of(const struct octad_bpe *bpe, uint32_t rank, uint32_t left, uint32_t right) {
+    return bpe->merges[rank] >> OCTAD_TOKEN_BITS == ((uint64_t)left << OCTAD_TOKEN_BITS | right);
+}
+
+static inline uint32_t octad_product(const struct octad_bpe *bpe, uint32_t rank) {
+    return (uint32_t)bpe->merges[rank] & ((1u << OCTAD_TOKEN_BITS) - 1);
 }
 
 /* Whether any merge can ever join across the border of two bytes. */

@@ -1,7 +1,7 @@
 /* Ids as a list, whose ints are shared, or as an array of 4-byte unsigned integers. */
 #include "encoder.h"
 
-static PyObject *int_of(OctadEncoder *encoder, uint32_t id) {
+PyObject *octad_int_of(OctadEncoder *encoder, uint32_t id) {
     if (id >= encoder->num_ints) return PyLong_FromUnsignedLong(id); /* a special token's */
     PyObject *number = encoder->ints[id];
     if (!number) {
@@ -15,7 +15,7 @@ static PyObject *int_of(OctadEncoder *encoder, uint32_t id) {
 PyObject *octad_ids_as_list(OctadEncoder *encoder, const uint32_t *ids, size_t count) {
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t k = 0; list && k < count; k++) {
-        PyObject *number = int_of(encoder, ids[k]);
+        PyObject *number = octad_int_of(encoder, ids[k]);
         if (!number || PyList_SetItem(list, (Py_ssize_t)k, number) < 0) Py_CLEAR(list);
     }
     return list;

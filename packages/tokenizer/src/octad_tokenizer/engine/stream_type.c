@@ -29,8 +29,7 @@ static void stream_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-static PyObject *push_bytes(OctadStream *self, const uint8_t *bytes, size_t n, int is_text, int is_last,
-                            int as_list) {
+static PyObject *push_bytes(OctadStream *self, const uint8_t *bytes, size_t n, int is_text, int is_last) {
     OctadEncoder *encoder = (OctadEncoder *)self->encoder;
     const struct octad_specials *specials;
     if (octad_specials_of(self->specials, &specials) < 0) return NULL;
@@ -49,32 +48,30 @@ static PyObject *push_bytes(OctadStream *self, const uint8_t *bytes, size_t n, i
     PyObject *ids = NULL;
     if (failed == -2) PyErr_SetString(PyExc_UnicodeError, "the bytes are not UTF-8");
     else if (failed) PyErr_NoMemory();
-    else if (as_list) ids = octad_ids_as_list(encoder, worker->ids.ids, worker->ids.size);
     else ids = octad_ids_as_array(encoder, worker->ids.ids, worker->ids.size);
     octad_give_worker(encoder, worker);
     return ids;
 }
 
-/* (chunk: str or bytes, is_last=False, as_list=False): the ids that are settled now */
+/* (chunk: str or bytes, is_last=False): the ids that are settled now */
 static PyObject *stream_push(PyObject *self, PyObject *arguments) {
     PyObject *chunk, *ids;
-    int is_last = 0, as_list = 0;
-    if (!PyArg_ParseTuple(arguments, "O|pp:push", &chunk, &is_last, &as_list)) return NULL;
+    int is_last = 0;
+    if (!PyArg_ParseTuple(arguments, "O|p:push", &chunk, &is_last)) return NULL;
     if (PyUnicode_Check(chunk)) {
         Py_ssize_t size;
         const char *utf8 = PyUnicode_AsUTF8AndSize(chunk, &size);
-        return utf8 ? push_bytes((OctadStream *)self, (const uint8_t *)utf8, (size_t)size, 1, is_last, as_list)
-                    : NULL;
+        return utf8 ? push_bytes((OctadStream *)self, (const uint8_t *)utf8, (size_t)size, 1, is_last) : NULL;
     }
     Py_buffer data;
     if (PyObject_GetBuffer(chunk, &data, PyBUF_SIMPLE) < 0) return NULL;
-    ids = push_bytes((OctadStream *)self, data.buf, (size_t)data.len, 0, is_last, as_list);
+    ids = push_bytes((OctadStream *)self, data.buf, (size_t)data.len, 0, is_last);
     PyBuffer_Release(&data);
     return ids;
 }
 
 static PyMethodDef stream_methods[] = {
-    {"push", stream_push, METH_VARARGS, "push(chunk, is_last=False, as_list=False): the ids that are settled now, array('I') or a list"},
+    {"push", stream_push, METH_VARARGS, "push(chunk, is_last=False): the ids that are settled now, array('I')"},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot stream_slots[] = {
