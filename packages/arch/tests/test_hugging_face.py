@@ -178,11 +178,11 @@ def test_load_pretrained_refuses_pickles_and_empty_folders(tmp_path):
     ("change", "message"),
     [
         ({"model_type": "mamba"}, "model_type='mamba' is not among the supported families: llama, qwen3"),
-        ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}}, "rope_type='yarn'"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_type='linear'"),
-        ({"use_sliding_window": True}, "use_sliding_window"),
-        ({"layer_types": ["sliding_attention"]}, "sliding_attention"),
+        ({"hidden_act": "tanhexp"}, "hidden_act='tanhexp'"),
+        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "rope_type='longrope'"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "'factor' is missing"),
+        ({"layer_types": ["chunked_attention"]}, "chunked_attention"),
+        ({"hidden_size": 13, "head_dim": None, "model_type": "qwen2"}, "num_attention_heads=3 does not divide"),
         ({"hidden_size": None}, "hidden_size=None"),
     ],
 )

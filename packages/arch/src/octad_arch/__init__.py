@@ -13,8 +13,9 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 """
 
 from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
-from .attention import Attention, AttentionModule
-from .cache import AttentionCache
+from .attention import AllHeads, Attention, AttentionModule
+from .bias import ALiBi, PositionBias
+from .cache import AttentionBias, AttentionCache, StateCache
 from .context import Context
 from .cost import Cost
 from .decoder import Decoder, DecoderModel
@@ -23,25 +24,36 @@ from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
 from .hugging_face import load_pretrained, read_spec, save_pretrained
 from .initialization import Initialization
-from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer
+from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
 from .linear import ResidualOutput
 from .loss_head import linear_cross_entropy, token_log_probs
-from .norm import LayerNorm, LayerNormModule, Norm, RMSNorm, RMSNormModule
+from .mixing import mix
+from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
+from .past import DynamicCache
+from .position import AbsolutePosition, LearnedPositions
 from .presets import llama_decoder, qwen3_decoder
-from .residual import Placement, PostNorm, PreNorm, Residual, SandwichNorm
+from .residual import Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
+from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
+from .stream import PlainStream, Stream
 
 __all__ = [
     "MLP",
+    "ALiBi",
+    "AbsolutePosition",
     "Activation",
+    "AllHeads",
     "ArchError",
     "Attention",
+    "AttentionBias",
     "AttentionCache",
     "AttentionModule",
     "Context",
     "Cost",
     "Decoder",
     "DecoderModel",
+    "DyT",
+    "DynamicCache",
     "FeedForward",
     "Initialization",
     "Layer",
@@ -49,27 +61,42 @@ __all__ = [
     "LayerNorm",
     "LayerNormModule",
     "LayerSpec",
+    "LearnedPositions",
+    "LinearScaling",
+    "Llama3Scaling",
     "MLPModule",
     "Mixer",
+    "NTKScaling",
     "Norm",
+    "OffsetRMSNorm",
+    "ParallelLayer",
     "Placement",
+    "PlainStream",
+    "PositionBias",
     "PostNorm",
     "PreNorm",
     "RMSNorm",
     "RMSNormModule",
+    "ReorderedNorm",
     "Residual",
     "ResidualOutput",
     "RoPE",
     "Rotation",
     "SandwichNorm",
+    "Scaled",
+    "Scaling",
+    "StateCache",
+    "Stream",
     "SwiGLU",
     "SwiGLUModule",
+    "YaRN",
     "describe",
     "gelu",
     "gelu_tanh",
     "linear_cross_entropy",
     "llama_decoder",
     "load_pretrained",
+    "mix",
     "qwen3_decoder",
     "read_spec",
     "relu",

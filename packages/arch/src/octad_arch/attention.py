@@ -1,17 +1,28 @@
 """Multi-head attention with grouped key and value heads."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context, RotationKey
+from .bias import PositionBias
+from .context import Context, Rotary, RotationKey
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .linear import ResidualOutput
+from .mixing import mix
 from .norm import Norm
-from .rope import RoPE, rotate
+from .rope import RoPE
+
+
+@dataclass(frozen=True)
+class AllHeads:
+    """A `qk_norm` over all heads together, with a gain for each channel of each (OLMo 2, arXiv 2501.00656)."""
+
+    norm: Norm
 
 
 @dataclass(frozen=True)
@@ -31,16 +42,28 @@ class Attention:
         bias: offsets of the query, key and value maps.
         output_bias: offset of the output map.
         is_causal: False lets every position see all others, as an encoder does; such a layer takes no cache.
+        window: see only the last `window` positions, the own one included (Mistral, Gemma 2, gpt-oss).
+        scale: factor of the scores; None means 1 / sqrt(d_head).
+        softcap: scores become softcap * tanh(scores / softcap) (Gemma 2, arXiv 2408.00118).
+        sinks: learn one more logit a head that takes attention and gives nothing (gpt-oss; arXiv 2309.17453).
+        position_bias: added to the scores, such as `ALiBi`.
+        gate: multiply what the heads give by sigmoid(W x), channel by channel (Qwen3-Next; arXiv 2505.06708).
     """
 
     num_heads: int
     num_kv_heads: int
     d_head: int
-    position: RoPE | None = field(default=RoPE())
-    qk_norm: Norm | None = None
+    position: Rotary | None = field(default=RoPE())
+    qk_norm: Norm | AllHeads | None = None
     bias: bool = False
     output_bias: bool = False
     is_causal: bool = True
+    window: int | None = None
+    scale: float | None = None
+    softcap: float | None = None
+    sinks: bool = False
+    position_bias: PositionBias | None = None
+    gate: bool = False
 
     def __post_init__(self) -> None:
         require_positive(num_heads=self.num_heads, num_kv_heads=self.num_kv_heads, d_head=self.d_head)
@@ -51,6 +74,9 @@ class Attention:
         )
         if self.position is not None:
             self.position.check(self.d_head)
+        for name, value in (("window", self.window), ("scale", self.scale), ("softcap", self.softcap)):
+            if value is not None:
+                require_positive(**{name: value})
 
     def build(self, d_model: int, layer: int = 0) -> "AttentionModule":
         """The module for a model of that width; `layer` is its index there, under which a cache keeps its past."""
@@ -64,12 +90,37 @@ class Attention:
     def cost(self, d_model: int, context_length: int) -> Cost:
         """Four matrices, their offsets, the two head norms, and 4 * num_heads * d_head FLOPs a token attended."""
         inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
-        offsets = self.bias * (inner + 2 * kv_inner) + self.output_bias * d_model
+        offsets = self.bias * (inner + 2 * kv_inner) + self.output_bias * d_model + self.sinks * self.num_heads
         total = dense(2 * d_model * (inner + kv_inner), offsets)
-        if self.qk_norm is not None:
+        if self.gate:
+            total += dense(d_model * inner, self.bias * inner)
+        if isinstance(self.qk_norm, AllHeads):
+            total += self.qk_norm.norm.cost(inner) + self.qk_norm.norm.cost(kv_inner)
+        elif self.qk_norm is not None:
             total += self.qk_norm.cost(self.d_head) + self.qk_norm.cost(self.d_head)
+        if self.position_bias is not None:
+            total += self.position_bias.cost(self.num_heads)
+        seen = context_length if self.window is None else min(context_length, self.window)
         kept = 2 * kv_inner if self.is_causal else 0
-        return total + Cost(attention_flops=4 * inner * context_length, cache_elements=kept)
+        return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept)
+
+
+class _AcrossHeads(nn.Module):
+    """The norm of `AllHeads` on (..., heads, d_head)."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        normalised: Tensor = self.norm(x.flatten(-2))
+        return normalised.view(x.shape)
+
+
+def _head_norm(qk_norm: Norm | AllHeads | None, num_heads: int, d_head: int) -> nn.Module:
+    if isinstance(qk_norm, AllHeads):
+        return _AcrossHeads(qk_norm.norm.build(num_heads * d_head))
+    return nn.Identity() if qk_norm is None else qk_norm.build(d_head)
 
 
 class AttentionModule(nn.Module):
@@ -82,8 +133,11 @@ class AttentionModule(nn.Module):
         self.query = nn.Linear(d_model, inner, bias=spec.bias)
         self.key = nn.Linear(d_model, kv_inner, bias=spec.bias)
         self.value = nn.Linear(d_model, kv_inner, bias=spec.bias)
-        self.query_norm = nn.Identity() if spec.qk_norm is None else spec.qk_norm.build(spec.d_head)
-        self.key_norm = nn.Identity() if spec.qk_norm is None else spec.qk_norm.build(spec.d_head)
+        self.query_norm = _head_norm(spec.qk_norm, spec.num_heads, spec.d_head)
+        self.key_norm = _head_norm(spec.qk_norm, spec.num_kv_heads, spec.d_head)
+        self.gate = nn.Linear(d_model, inner, bias=spec.bias) if spec.gate else None
+        self.sinks = nn.Parameter(torch.zeros(spec.num_heads)) if spec.sinks else None
+        self.position_bias = None if spec.position_bias is None else spec.position_bias.build(spec.num_heads)
         self.output = ResidualOutput(inner, d_model, bias=spec.output_bias)
 
     def forward(
@@ -96,19 +150,39 @@ class AttentionModule(nn.Module):
         v_BKSE = self.value(x_BSD).unflatten(-1, (-1, d_head)).transpose(1, 2)
         for rotation_key in self.spec.rotation_keys:
             rotation = context.rotations[rotation_key]
-            q_BHSE, k_BKSE = rotate(q_BHSE, rotation), rotate(k_BKSE, rotation)
-        mixed_BHSE = self._mix(q_BHSE, k_BKSE, v_BKSE, context)
-        output: Tensor = self.output(mixed_BHSE.transpose(1, 2).flatten(2))
+            q_BHSE, k_BKSE = rotation_key[0].rotate(q_BHSE, rotation), rotation_key[0].rotate(k_BKSE, rotation)
+        mixed_BSF = self._mix(q_BHSE, k_BKSE, v_BKSE, context).transpose(1, 2).flatten(2)
+        if self.gate is not None:
+            mixed_BSF = mixed_BSF * torch.sigmoid(self.gate(x_BSD))
+        output: Tensor = self.output(mixed_BSF)
         return output
+
+    def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
+        """Sinks start at 0: as much as a key of which the score is 0."""
+        if self.sinks is not None:
+            self.sinks.detach().zero_()
 
     def _mix(self, q_BHSE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, context: Context) -> Tensor:
         spec = self.spec
-        if context.cache is None:
+        options: dict[str, Any] = {
+            "scale": spec.scale,
+            "window": spec.window,
+            "softcap": spec.softcap,
+            "sinks": self.sinks,
+            "bias": self.position_bias,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+        if context.cache is not None:
+            if not spec.is_causal:
+                raise ArchError(
+                    "a layer with is_causal=False cannot run on a cache: its past would depend on its future"
+                )
+            positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
+            return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS, **options)
+        if options.keys() <= {"scale"} and context.keep is None:
             is_grouped = spec.num_kv_heads != spec.num_heads
             return F.scaled_dot_product_attention(
-                q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped
+                q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped, scale=spec.scale
             )
-        if not spec.is_causal:
-            raise ArchError("a layer with is_causal=False cannot run on a cache: its past would depend on its future")
-        positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
-        return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS)
+        order_1S = torch.arange(q_BHSE.shape[2], device=q_BHSE.device)[None]
+        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, keep=context.keep, **options)

@@ -6,11 +6,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
+class AttentionBias(Protocol):
+    """What is added to the scaled scores before the softmax, from positions alone: ALiBi's slopes, T5's table."""
+
+    def __call__(
+        self, queries: Int[Tensor, "batch seq"], keys: Int[Tensor, "batch slots"]
+    ) -> Float[Tensor, "batch heads seq slots"]:
+        """The bias of each query position towards each key position; batch may be 1 where all rows agree."""
+        ...
+
+
 class AttentionCache(Protocol):
     """Keeps the keys and values of the past and attends over them.
 
     A model with a cache never looks at the past itself, so a paged cache, a quantised cache or a fused kernel plugs in
-    without a change to the model.
+    without a change to the model. A layer passes only the keywords it needs, so a cache that knows none of them serves
+    every model that needs none.
     """
 
     def attend(
@@ -18,10 +29,16 @@ class AttentionCache(Protocol):
         layer: int,
         q: Float[Tensor, "batch heads seq d_head"],
         k: Float[Tensor, "batch kv_heads seq d_head"],
-        v: Float[Tensor, "batch kv_heads seq d_head"],
+        v: Float[Tensor, "batch kv_heads seq d_value"],
         positions: Int[Tensor, "batch seq"],
-    ) -> Float[Tensor, "batch heads seq d_head"]:
-        """Store k and v, then mix the values of every position up to each query's own, softmax(q kᵀ / sqrt(d_head)) v.
+        *,
+        scale: float | None = None,
+        window: int | None = None,
+        sinks: Float[Tensor, "heads"] | None = None,
+        softcap: float | None = None,
+        bias: AttentionBias | None = None,
+    ) -> Float[Tensor, "batch heads seq d_value"]:
+        """Store k and v, then mix the values of every position up to each query's own: softmax(scale * q kᵀ + ...) v.
 
         Args:
             layer: index of the layer in the model, from 0; the past of each is its own.
@@ -30,5 +47,28 @@ class AttentionCache(Protocol):
             v: values.
             positions: absolute token index, >= 0. A slot with -1 is padding: nothing of it is stored, and what is
                 returned for it is ignored, but must be finite.
+            scale: factor of the scores; None means 1 / sqrt(d_head).
+            window: see only the last `window` positions, the query's own included; None means all.
+            sinks: one more logit a head in the softmax, with no value.
+            softcap: scores become softcap * tanh(scores / softcap).
+            bias: added to the scores.
         """
+        ...
+
+
+class StateCache(AttentionCache, Protocol):
+    """A cache that also keeps what is no key or value: recurrent states, convolution tails, an indexer's keys."""
+
+    def state(self, layer: int, name: str) -> Tensor | None:
+        """What `set_state` kept last under that name of that layer, rows first; None before the first time."""
+        ...
+
+    def set_state(self, layer: int, name: str, value: Tensor) -> None:
+        """Keep a tensor (batch, ...); rows that leave or fork take their slice along."""
+        ...
+
+    def append(
+        self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
+    ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
+        """Add rows to a list that grows with the sequence; all of it, with its positions (-1 where a slot is empty)."""
         ...

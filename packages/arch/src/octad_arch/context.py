@@ -1,16 +1,35 @@
 """What a layer may look at besides its input: one object a forward pass, shared by all layers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from jaxtyping import Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .cache import AttentionCache
-from .rope import RoPE, Rotation
+from .rope import Rotation
 
-RotationKey = tuple[RoPE, int]
-"""A rotary embedding and the size of the heads it turns."""
+
+class Rotary(Protocol):
+    """A rotary embedding: `RoPE` and its scaled kin. Hashable, so that equal ones are computed once."""
+
+    def rotation(self, positions: Int[Tensor, "... seq"], d_head: int, dtype: torch.dtype) -> Rotation:
+        """Cosines and sines for these positions."""
+        ...
+
+    def rotate(self, x: Float[Tensor, "... seq d_head"], rotation: Rotation) -> Float[Tensor, "... seq d_head"]:
+        """Queries or keys, turned."""
+        ...
+
+    def check(self, d_head: int) -> None:
+        """Raise `ArchError` where heads of this size cannot be rotated."""
+        ...
+
+
+RotationKey = tuple[Rotary, int]
+"""A rotary embedding and the width of the heads that it turns."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +38,20 @@ class Context:
 
     Args:
         positions: absolute index of each token, of shape (batch, seq), or (1, seq) where all rows agree.
-        rotations: cosines and sines for every distinct rotary embedding of the model, (rows, 1, seq, d_head/2).
+        rotations: cosines and sines for every distinct rotary embedding of the model, (rows, 1, seq, pairs).
         cache: keeper of the past, or None to attend within the input alone.
+        tokens: the ids, for layers that embed them again.
+        keep: False marks padding that no token may attend to; None means that there is none.
+        memory: states of an encoder for cross-attention.
+        memory_keep: as `keep`, of the memory.
+        shared: what an earlier layer leaves for later ones of the same pass (the first values, a position bias).
     """
 
     positions: Int[Tensor, "rows seq"]
     rotations: Mapping[RotationKey, Rotation]
     cache: AttentionCache | None = None
+    tokens: Int[Tensor, "batch seq"] | None = None
+    keep: Bool[Tensor, "batch seq"] | None = None
+    memory: Float[Tensor, "batch source d_model"] | None = None
+    memory_keep: Bool[Tensor, "batch source"] | None = None
+    shared: dict[str, Any] = field(default_factory=dict)

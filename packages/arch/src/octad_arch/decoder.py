@@ -14,6 +14,8 @@ from .errors import ArchError, require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
 from .norm import Norm, RMSNorm
+from .position import AbsolutePosition
+from .stream import PlainStream, Stream
 
 
 @dataclass(frozen=True)
@@ -24,20 +26,34 @@ class Decoder:
         vocab_size: number of token ids.
         d_model: width of the residual stream.
         layers: one value a layer, in order; they need not be alike.
-        norm: the norm before the head.
+        norm: the norm before the head; None leaves it out.
         tied_embeddings: the head reads the embedding's own matrix.
         initialization: the weights that training starts from.
         context_length: the longest sequence the model is meant for; a note for exporters and servers, nothing stops
             there.
+        position: embedding of absolute positions added to that of the tokens, such as `LearnedPositions`.
+        embedding_scale: factor of the token embedding (Gemma: sqrt(d_model)).
+        embedding_norm: norm of the embedded input (BLOOM).
+        stream: what the residual stream is made of; `PlainStream` is the one vector a token.
+        logit_scale: factor of the logits (Cohere, Granite).
+        logit_softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
+        head_bias: the head has an offset a token id.
     """
 
     vocab_size: int
     d_model: int
     layers: tuple[LayerSpec, ...]
-    norm: Norm = field(default=RMSNorm())
+    norm: Norm | None = field(default=RMSNorm())
     tied_embeddings: bool = True
     initialization: Initialization = field(default=Initialization())
     context_length: int = 2048
+    position: AbsolutePosition | None = None
+    embedding_scale: float = 1.0
+    embedding_norm: Norm | None = None
+    stream: Stream = field(default=PlainStream())
+    logit_scale: float = 1.0
+    logit_softcap: float | None = None
+    head_bias: bool = False
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
@@ -75,8 +91,12 @@ class Decoder:
         length = self.context_length if context_length is None else context_length
         require(length >= 0, f"context_length={length} must not be negative")
         embedding = self.vocab_size * self.d_model
-        total = Cost(matmul_flops=2 * embedding) + self.norm.cost(self.d_model)
+        total = Cost(matmul_flops=2 * embedding) + dense(0, self.head_bias * self.vocab_size)
         total += dense(0, embedding if self.tied_embeddings else 2 * embedding)
+        for norm in (self.norm, self.embedding_norm):
+            total += Cost() if norm is None else norm.cost(self.d_model)
+        total += Cost() if self.position is None else self.position.cost(self.d_model)
+        total += self.stream.cost(self.d_model)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
         return total
@@ -90,9 +110,18 @@ class DecoderModel(nn.Module):
         self.spec = spec
         self.embedding = nn.Embedding(spec.vocab_size, spec.d_model)
         self.layers = nn.ModuleList(layer.build(spec.d_model, index) for index, layer in enumerate(spec.layers))
-        self.norm = spec.norm.build(spec.d_model)
+        self.position = None if spec.position is None else spec.position.build(spec.d_model)
+        self.embedding_norm = nn.Identity() if spec.embedding_norm is None else spec.embedding_norm.build(spec.d_model)
+        self.stream = spec.stream.build(spec.d_model)
+        self.norm = nn.Identity() if spec.norm is None else spec.norm.build(spec.d_model)
         self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
+        self.head_bias = nn.Parameter(torch.zeros(spec.vocab_size)) if spec.head_bias else None
         self._rotation_keys = tuple(dict.fromkeys(key for layer in spec.layers for key in layer.rotation_keys))
+
+    def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
+        """The offset of the head starts at 0."""
+        if self.head_bias is not None:
+            self.head_bias.detach().zero_()
 
     @property
     def output_weight(self) -> Float[Tensor, "vocab d_model"]:
@@ -106,7 +135,14 @@ class DecoderModel(nn.Module):
         cache: AttentionCache | None = None,
     ) -> Float[Tensor, "batch seq vocab"]:
         """Logits of the next token at every position; arguments as in `hidden`."""
-        return F.linear(self.hidden(tokens, positions, cache), self.output_weight)
+        return self.logits(self.hidden(tokens, positions, cache))
+
+    def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
+        """What the head makes of the normalised states."""
+        logits = F.linear(hidden, self.output_weight, self.head_bias)
+        cap = self.spec.logit_softcap
+        capped: Tensor = logits if cap is None else cap * torch.tanh(logits / cap)
+        return capped
 
     def hidden(
         self,
@@ -114,7 +150,7 @@ class DecoderModel(nn.Module):
         positions: Int[Tensor, "batch seq"] | None = None,
         cache: AttentionCache | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
-        """The normalised states that the head reads.
+        """The normalised states that the head reads, times `logit_scale`.
 
         Args:
             tokens: ids below `vocab_size`.
@@ -127,11 +163,21 @@ class DecoderModel(nn.Module):
             ArchError: tokens or positions of another shape or type; a cache without positions.
         """
         context = self._context(tokens, positions, cache)
-        x: Tensor = self.embedding(tokens)
+        x = self.stream.enter(self._embed(tokens, context))
         for layer in self.layers:
             x = layer(x, context)
-        x = self.norm(x)
-        return x
+        x = self.norm(self.stream.leave(x))
+        scaled: Tensor = x if self.spec.logit_scale == 1 else x * self.spec.logit_scale
+        return scaled
+
+    def _embed(self, tokens: Tensor, context: Context) -> Tensor:
+        x: Tensor = self.embedding(tokens)
+        if self.spec.embedding_scale != 1:
+            x = x * torch.tensor(self.spec.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma does
+        if self.position is not None:
+            x = x + self.position(context.positions)
+        embedded: Tensor = self.embedding_norm(x)
+        return embedded
 
     def compile_layers(self) -> None:
         """Compile each layer in place with `torch.compile`; equal layers share one compiled code, so it takes seconds.
@@ -155,4 +201,4 @@ class DecoderModel(nn.Module):
         dtype = self.embedding.weight.dtype
         heads = positions[:, None]  # one axis more, to broadcast over (batch, heads, seq, d_head)
         rotations = {key: key[0].rotation(heads, key[1], dtype) for key in self._rotation_keys}
-        return Context(positions, rotations, cache)
+        return Context(positions, rotations, cache, tokens)

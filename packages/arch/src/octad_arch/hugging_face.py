@@ -4,39 +4,47 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .checkpoint_map import Weight
 from .decoder import Decoder, DecoderModel
-from .errors import ArchError, require
+from .errors import ArchError, require, require_positive
 from .families import family_named, find_family
 
 _CONFIG, _WEIGHTS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
 def save_pretrained(
-    model: DecoderModel, folder: str | os.PathLike[str], extra_config: Mapping[str, Any] | None = None
+    model: DecoderModel,
+    folder: str | os.PathLike[str],
+    extra_config: Mapping[str, Any] | None = None,
+    max_shard_bytes: int = 5_000_000_000,
+    model_type: str | None = None,
 ) -> Path:
-    """Write a folder that `AutoModelForCausalLM.from_pretrained` reads: config.json and model.safetensors.
+    """Write a folder that `AutoModelForCausalLM.from_pretrained` reads: config.json and safetensors.
 
-    Both files are written aside, flushed to the disk and then renamed, config.json last; a folder without it is not a
+    All files are written aside, flushed to the disk and then renamed, config.json last; a folder without it is not a
     checkpoint. Other files in the folder, such as a tokenizer, stay.
 
     Args:
         model: of a specification that some family expresses.
         folder: made where missing.
         extra_config: further entries of config.json, such as eos_token_id; none may contradict the specification.
+        max_shard_bytes: weights beyond this go to several files with an index.
+        model_type: the family to write, where several express the specification; None means the first.
 
     Raises:
         ArchError: no family expresses the specification, or an extra entry contradicts it.
     """
-    family, config = find_family(model.spec)
+    require_positive(max_shard_bytes=max_shard_bytes)
+    family, config = find_family(model.spec, model_type)
     extra = dict(extra_config or {})
     clashes = [
         f"{key}={extra[key]!r} (is {config[key]!r})"
@@ -45,20 +53,52 @@ def save_pretrained(
     ]
     require(not clashes, f"extra_config contradicts the specification: {', '.join(sorted(clashes))}")
     config |= {"dtype": str(model.embedding.weight.dtype).removeprefix("torch.")} | extra
-    names = _parameter_names(model, family.names(model.spec))
-    tensors = {theirs: parameter.detach().cpu().contiguous() for theirs, parameter in names.items()}
+    parameters = dict(model.named_parameters())
+    weights = family.weights(model.spec, parameters)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as aside:
-        save_file(tensors, Path(aside) / _WEIGHTS, metadata={"format": "pt"})
+        names = _write_shards(Path(aside), weights, parameters, max_shard_bytes)
         (Path(aside) / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        for name in (_WEIGHTS, _CONFIG):
+        for name in (*names, _CONFIG):
             _flush(Path(aside) / name)
         (target / _CONFIG).unlink(missing_ok=True)  # never the old config beside the new weights
-        for name in (_WEIGHTS, _CONFIG):
+        for old in (target / _WEIGHTS, target / _INDEX, *target.glob("model-*-of-*.safetensors")):
+            old.unlink(missing_ok=True)
+        for name in (*names, _CONFIG):
             (Path(aside) / name).replace(target / name)
     _flush(target)
     return target
+
+
+def _write_shards(
+    folder: Path, weights: Iterable[Weight], parameters: Mapping[str, Tensor], max_shard_bytes: int
+) -> list[str]:
+    """Write the tensors, converted and copied to the CPU a shard at a time; the names of the files."""
+    shards: list[list[Weight]] = [[]]
+    size = total = 0
+    for weight in weights:
+        weight_bytes = sum(parameters[name].nbytes for name in weight.ours)
+        if shards[-1] and size + weight_bytes > max_shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(weight)
+        size, total = size + weight_bytes, total + weight_bytes
+    count, weight_map = len(shards), dict[str, str]()
+    for index, shard in enumerate(shards, start=1):
+        name = _WEIGHTS if count == 1 else f"model-{index:05}-of-{count:05}.safetensors"
+        tensors: dict[str, Tensor] = {}
+        for weight in shard:
+            written = weight.write(tuple(parameters[ours].detach() for ours in weight.ours))
+            tensors |= {theirs: part.cpu().contiguous() for theirs, part in zip(weight.theirs, written, strict=True)}
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(tensors, name)
+    files = sorted(set(weight_map.values()))
+    if count > 1:
+        index_file = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        (folder / _INDEX).write_text(json.dumps(index_file, indent=2) + "\n", encoding="utf-8")
+        files.append(_INDEX)
+    return files
 
 
 def read_spec(folder: str | os.PathLike[str]) -> Decoder:
@@ -68,7 +108,7 @@ def read_spec(folder: str | os.PathLike[str]) -> Decoder:
         ArchError: no config.json, a torn one, or a model that this package does not express.
     """
     config = _read_json(Path(folder) / _CONFIG)
-    return family_named(config.get("model_type")).decoder(config)
+    return family_named(config.get("model_type")).spec(config)
 
 
 def load_pretrained(
@@ -76,7 +116,8 @@ def load_pretrained(
 ) -> DecoderModel:
     """The model in a Hugging Face folder, from one safetensors file or from shards with an index.
 
-    Every name and shape is checked before any memory is taken, so a model is loaded whole or not at all.
+    Every name and shape is checked before any memory is taken, so a model is loaded whole or not at all. The files are
+    mapped into memory and copied one tensor at a time, so the model is never in memory twice.
 
     Args:
         folder: with config.json and weights.
@@ -91,30 +132,48 @@ def load_pretrained(
     spec = read_spec(path)
     family = family_named(_read_json(path / _CONFIG).get("model_type"))
     with torch.device("meta"):
-        wanted = _parameter_names(DecoderModel(spec), family.names(spec))
-    stored = _locate(path)
-    _compare({name: tuple(tensor.shape) for name, tensor in wanted.items()}, stored, spec, path)
-    embedding = next(iter(wanted))
-    model = spec.build_empty(device, dtype or _dtype_of(stored[embedding][0], embedding))
-    parameters = _parameter_names(model, family.names(spec))
-    for file in sorted({stored[name][0] for name in parameters}):
-        with _opened(file) as tensors:
-            for name in (name for name in parameters if stored[name][0] == file):
-                parameters[name].detach().copy_(tensors.get_tensor(name))
+        empty = dict(DecoderModel(spec).named_parameters())
+    weights = family.weights(spec, empty)
+    stored = _locate(path, family.prefix)
+    _compare(_stored_shapes(weights, empty), stored, spec, path)
+    first = next(weight.theirs[0] for weight in weights if "embedding.weight" in weight.ours)
+    model = spec.build_empty(device, dtype or _dtype_of(stored[first]))
+    parameters = dict(model.named_parameters())
+    with ExitStack() as stack:
+        files = {file: stack.enter_context(_opened(file)) for file in sorted({place.file for place in stored.values()})}
+        for weight in weights:
+            read = weight.read(tuple(files[stored[name].file].get_tensor(stored[name].name) for name in weight.theirs))
+            for ours, tensor in zip(weight.ours, read, strict=True):
+                parameters[ours].detach().copy_(tensor)
     return model
 
 
-def _parameter_names(model: DecoderModel, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """The parameters of a model under their names in the file, the embedding first."""
-    renamed: dict[str, Tensor] = {}
-    for ours, parameter in model.named_parameters():
-        module, _, kind = ours.rpartition(".")
-        renamed[f"{names[module]}.{kind}"] = parameter
-    return renamed
+def _stored_shapes(weights: Iterable[Weight], parameters: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes that the file must have, from those of the parameters."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for weight in weights:
+        written = weight.write(tuple(parameters[ours].detach() for ours in weight.ours))
+        shapes |= {theirs: tuple(part.shape) for theirs, part in zip(weight.theirs, written, strict=True)}
+    return shapes
 
 
-def _locate(folder: Path) -> dict[str, tuple[Path, tuple[int, ...]]]:
-    """Every stored tensor: the file it is in, and its shape."""
+class _Place(NamedTuple):
+    """Where a tensor is stored."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+
+
+def _locate(folder: Path, prefix: str) -> dict[str, _Place]:
+    """Every stored tensor by its full name: a file of the bare model lacks the prefix."""
+    stored = _stored(folder)
+    if prefix and not any(name.startswith(prefix) for name in stored):
+        return {name if name.startswith("lm_head.") else prefix + name: place for name, place in stored.items()}
+    return stored
+
+
+def _stored(folder: Path) -> dict[str, _Place]:
     if (folder / _WEIGHTS).exists():
         return dict(_headers([folder / _WEIGHTS]))
     if (folder / _INDEX).exists():
@@ -124,7 +183,7 @@ def _locate(folder: Path) -> dict[str, tuple[Path, tuple[int, ...]]]:
         outside = sorted({name for name in weight_map.values() if Path(name).name != name})
         require(not outside, f"{folder / _INDEX} names files outside its folder: {', '.join(outside)}")
         stored = dict(_headers(folder / name for name in sorted(set(weight_map.values()))))
-        lost = sorted(name for name, file in weight_map.items() if name not in stored or stored[name][0].name != file)
+        lost = sorted(name for name, file in weight_map.items() if name not in stored or stored[name].file.name != file)
         require(not lost, f"{folder / _INDEX} promises tensors that its files lack: {', '.join(lost)}")
         return stored
     pickled = sorted(file.name for file in folder.glob("*.bin")) + sorted(file.name for file in folder.glob("*.pt*"))
@@ -135,39 +194,40 @@ def _locate(folder: Path) -> dict[str, tuple[Path, tuple[int, ...]]]:
     raise ArchError(f"{folder} has neither {_WEIGHTS} nor {_INDEX}")
 
 
-def _headers(files: Iterable[Path]) -> Iterator[tuple[str, tuple[Path, tuple[int, ...]]]]:
+def _headers(files: Iterable[Path]) -> Iterator[tuple[str, _Place]]:
     for file in files:
         with _opened(file) as tensors:
             for name in tensors.keys():  # noqa: SIM118 - not a mapping
-                yield name, (file, tuple(tensors.get_slice(name).get_shape()))
+                yield name, _Place(file, name, tuple(tensors.get_slice(name).get_shape()))
 
 
 def _compare(
     wanted: Mapping[str, tuple[int, ...]],
-    stored: Mapping[str, tuple[Path, tuple[int, ...]]],
+    stored: Mapping[str, _Place],
     spec: Decoder,
     folder: Path,
 ) -> None:
     """Raise one `ArchError` that lists every difference."""
-    # Old exports keep the fixed rotary frequencies, and a tied head a second time.
-    harmless = {name for name in stored if name.endswith("rotary_emb.inv_freq")}
+    # Old exports keep fixed frequencies and masks, and a tied head a second time.
+    old = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias")
+    harmless = {name for name in stored if name.endswith(old)} - wanted.keys()
     if spec.tied_embeddings:
-        harmless.add("lm_head.weight")
+        harmless |= {"lm_head.weight", "embed_out.weight"}
     problems = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in stored]
     problems += [
-        f"left over {name} {stored[name][1]}" for name in stored if name not in wanted and name not in harmless
+        f"left over {name} {stored[name].shape}" for name in stored if name not in wanted and name not in harmless
     ]
     problems += [
-        f"{name} has shape {stored[name][1]}, config.json asks for {shape}"
+        f"{name} has shape {stored[name].shape}, config.json asks for {shape}"
         for name, shape in wanted.items()
-        if name in stored and stored[name][1] != shape
+        if name in stored and stored[name].shape != shape
     ]
     require(not problems, f"{folder} does not fit its config.json: " + "; ".join(problems))
 
 
-def _dtype_of(file: Path, name: str) -> torch.dtype:
-    with _opened(file) as tensors:
-        dtype: torch.dtype = tensors.get_slice(name)[:0].dtype
+def _dtype_of(place: _Place) -> torch.dtype:
+    with _opened(place.file) as tensors:
+        dtype: torch.dtype = tensors.get_slice(place.name)[:0].dtype
     return dtype
 
 

@@ -103,3 +103,54 @@ class LayerModule(nn.Module):
         """Mix the tokens, then work on each."""
         y: Tensor = self.feed_forward(self.mixer(x, context))
         return y
+
+
+@dataclass(frozen=True)
+class ParallelLayer:
+    """x + mixer(norm(x)) + feed_forward(norm'(x)): both read the same stream (GPT-J, GPT-NeoX, Falcon, Cohere).
+
+    Args:
+        mixer: such as `Attention`.
+        feed_forward: such as `MLP`.
+        norm: built once, or once for each of the two.
+        shares_norm: norm and norm' are one (GPT-J, Falcon 7B, Cohere), not two (GPT-NeoX).
+    Source: Wang and Komatsuzaki 2021 (GPT-J).
+    """
+
+    mixer: Mixer
+    feed_forward: FeedForward
+    norm: Norm = field(default=RMSNorm())
+    shares_norm: bool = True
+
+    def build(self, d_model: int, layer: int = 0) -> "ParallelLayerModule":
+        """The module for a model of that width; `layer` is its index there."""
+        norms = [self.norm.build(d_model) for _ in range(1 if self.shares_norm else 2)]
+        return ParallelLayerModule(self.mixer.build(d_model, layer), self.feed_forward.build(d_model), norms)
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that its mixer needs."""
+        return self.mixer.rotation_keys
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """The sum of its parts."""
+        norms = self.norm.cost(d_model)
+        norms = norms if self.shares_norm else norms + norms
+        return self.mixer.cost(d_model, context_length) + self.feed_forward.cost(d_model) + norms
+
+
+class ParallelLayerModule(nn.Module):
+    """`ParallelLayer` with its weights."""
+
+    def __init__(self, mixer: nn.Module, feed_forward: nn.Module, norms: list[nn.Module]) -> None:
+        super().__init__()
+        self.mixer, self.feed_forward = mixer, feed_forward
+        self.mixer_norm = norms[0]
+        self.feed_forward_norm = norms[1] if len(norms) > 1 else None
+
+    def forward(self, x: Float[Tensor, "batch seq d_model"], context: Context) -> Float[Tensor, "batch seq d_model"]:
+        """Both branches from x, then one sum."""
+        normalised = self.mixer_norm(x)
+        other = normalised if self.feed_forward_norm is None else self.feed_forward_norm(x)
+        y: Tensor = x + self.mixer(normalised, context) + self.feed_forward(other)
+        return y

@@ -15,6 +15,7 @@ from .errors import ArchError, require, require_positive
 
 IGNORE_INDEX = -100
 _CPU_CHUNK_ELEMENTS = 1 << 20  # 4 MB of float32 logits stay in a core's share of the cache
+_CPU_CHUNK_ROWS = 128  # fewer, and the weight's gradient is read and written too often: 1.3 times slower at 50k tokens
 _GPU_CHUNK_ELEMENTS = 1 << 26  # enough rows to fill every multiprocessor
 
 
@@ -150,8 +151,9 @@ def _chunk_rows(chunk: int | None, weight: Tensor) -> int:
     if chunk is not None:
         require_positive(chunk=chunk)
         return chunk
-    elements = _CPU_CHUNK_ELEMENTS if weight.device.type == "cpu" else _GPU_CHUNK_ELEMENTS
-    return max(1, elements // max(len(weight), 1))
+    is_cpu = weight.device.type == "cpu"
+    elements, fewest = (_CPU_CHUNK_ELEMENTS, _CPU_CHUNK_ROWS) if is_cpu else (_GPU_CHUNK_ELEMENTS, 1)
+    return max(fewest, elements // max(len(weight), 1))
 
 
 def _accumulator(weight: Tensor) -> Tensor:

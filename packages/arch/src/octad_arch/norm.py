@@ -113,3 +113,88 @@ class LayerNormModule(nn.Module):
     def extra_repr(self) -> str:
         """The constant, for `print(model)`."""
         return f"eps={self.eps}"
+
+
+@dataclass(frozen=True)
+class OffsetRMSNorm:
+    """y = x / sqrt(mean(x²) + eps) * (1 + weight), so that weight decay pulls the gain to 1 and not to 0 (Gemma).
+
+    Args:
+        eps: added to the mean square, > 0.
+    """
+
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        require_positive(eps=self.eps)
+
+    def build(self, d_model: int) -> "OffsetRMSNormModule":
+        """The module for vectors of `d_model` numbers."""
+        return OffsetRMSNormModule(self, d_model)
+
+    def cost(self, d_model: int) -> Cost:
+        """`d_model` weights."""
+        return dense(0, d_model)
+
+
+class OffsetRMSNormModule(nn.Module):
+    """`OffsetRMSNorm` with its weight."""
+
+    def __init__(self, spec: OffsetRMSNorm, d_model: int) -> None:
+        super().__init__()
+        self.eps = spec.eps
+        self.weight = nn.Parameter(torch.zeros(d_model))
+
+    def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
+        """Weights start at 0, gains therefore at 1."""
+        self.weight.detach().zero_()
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Normalise and scale in float32 at least, then round to the type of x: the order of Gemma."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        gain = 1.0 + self.weight.to(wide)
+        return F.rms_norm(x.to(wide), x.shape[-1:], gain, self.eps).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class DyT:
+    """y = tanh(alpha * x) * gain + bias: no statistics at all.
+
+    Args:
+        alpha: where the one learned scale starts, > 0.
+    Source: Zhu et al. 2025 (arXiv 2503.10622).
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_positive(alpha=self.alpha)
+
+    def build(self, d_model: int) -> "DyTModule":
+        """The module for vectors of `d_model` numbers."""
+        return DyTModule(self, d_model)
+
+    def cost(self, d_model: int) -> Cost:
+        """Gain, bias and alpha."""
+        return dense(0, 2 * d_model + 1)
+
+
+class DyTModule(nn.Module):
+    """`DyT` with its parameters."""
+
+    def __init__(self, spec: DyT, d_model: int) -> None:
+        super().__init__()
+        self.start = spec.alpha
+        self.alpha = nn.Parameter(torch.empty(1))
+        self.weight = nn.Parameter(torch.ones(d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model))
+
+    def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
+        """Gain 1, bias 0."""
+        self.alpha.detach().fill_(self.start)
+        self.weight.detach().fill_(1.0)
+        self.bias.detach().zero_()
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Squash, then scale each channel."""
+        return torch.tanh(self.alpha * x) * self.weight + self.bias

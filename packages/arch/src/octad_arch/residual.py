@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .cost import Cost
+from .errors import require_positive
 from .norm import Norm
 
 
@@ -77,3 +78,53 @@ class SandwichNorm:
     def cost(self, norm: Norm, d_model: int) -> Cost:
         """Two norms."""
         return norm.cost(d_model) + norm.cost(d_model)
+
+
+@dataclass(frozen=True)
+class ReorderedNorm:
+    """x + norm(block(x)): OLMo 2 (Liu et al. 2021, arXiv 2111.09883; OLMo 2, arXiv 2501.00656)."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+        """The block with one norm behind it, on the branch."""
+        return Residual(block, nn.Identity(), norm.build(d_model), nn.Identity())
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """One norm."""
+        return norm.cost(d_model)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """x + factor * branch: another placement with its branch scaled (Granite).
+
+    Args:
+        placement: the one that is scaled.
+        factor: > 0.
+    """
+
+    placement: Placement
+    factor: float
+
+    def __post_init__(self) -> None:
+        require_positive(factor=self.factor)
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> nn.Module:
+        """The placement's own module around a block of which the result is scaled."""
+        return self.placement.build(ScaledBlock(block, self.factor), norm, d_model)
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """What the placement costs."""
+        return self.placement.cost(norm, d_model)
+
+
+class ScaledBlock(nn.Module):
+    """factor * block(x)."""
+
+    def __init__(self, block: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.block, self.factor = block, factor
+
+    def forward(self, *inputs: object) -> Tensor:
+        """What the block gives, scaled."""
+        scaled: Tensor = self.block(*inputs) * self.factor
+        return scaled

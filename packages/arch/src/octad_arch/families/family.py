@@ -1,0 +1,135 @@
+"""One family of decoders: how Hugging Face writes its config.json, and what it calls the weights."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..attention import Attention
+from ..checkpoint_map import Weight, same
+from ..decoder import Decoder
+from ..initialization import Initialization
+from ..layer import LayerSpec
+from ..norm import Norm
+from .reading import Config, Entries, needed
+
+
+class Family(Protocol):
+    """One `model_type` of Hugging Face."""
+
+    @property
+    def model_type(self) -> str:
+        """Its name in config.json."""
+        ...
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the bare model lack, where a file holds only that."""
+        ...
+
+    def spec(self, config: Entries) -> Decoder:
+        """The specification that a config.json describes; `ArchError` for what this package cannot express."""
+        ...
+
+    def config(self, spec: Decoder) -> Config | None:
+        """The config.json nearest to a specification, or None; `find_family` checks that it fits."""
+        ...
+
+    def weights(self, spec: Decoder, parameters: Iterable[str]) -> tuple[Weight, ...]:
+        """Which tensors of the file hold the model's parameters, of which the names are given."""
+        ...
+
+
+Fused = Callable[[Decoder, str, str], Iterable[Weight]]
+"""(spec, our prefix of a layer, theirs) -> weights that are more than another name."""
+
+
+@dataclass(frozen=True)
+class DecoderFamily:
+    """A family of which the layers are alike but for their number.
+
+    Args:
+        model_type: name in config.json.
+        architecture: class that transformers builds.
+        layer: (config, index) -> the layer.
+        norm: config -> the norm before the head.
+        entries: (spec) -> the entries of config.json beyond the common ones; None where it cannot be written.
+        names: their module for each of ours within a layer.
+        top: their module for each of ours outside the layers.
+        layers: their prefix of a layer, with {i} for its index.
+        options: config -> further arguments of `Decoder`.
+        tied: whether the head is the embedding where config.json is silent.
+        fused: the weights of a layer that are more than another name.
+        aliases: the common keys of config.json for this family's own.
+    """
+
+    model_type: str
+    architecture: str
+    layer: Callable[[Entries, int], LayerSpec]
+    norm: Callable[[Entries], Norm]
+    entries: Callable[[Decoder], Config | None]
+    names: Mapping[str, str]
+    top: Mapping[str, str] = field(
+        default_factory=lambda: {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
+    )
+    layers: str = "model.layers.{i}"
+    options: Callable[[Entries], dict[str, Any]] = lambda config: {}
+    tied: bool = False
+    fused: Fused = lambda spec, ours, theirs: ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> str:
+        """The first part of the layers' names."""
+        return self.layers.partition(".")[0] + "."
+
+    def spec(self, config: Entries) -> Decoder:
+        """The specification that a config.json describes."""
+        config = dict(config) | {ours: config[theirs] for ours, theirs in self.aliases.items() if theirs in config}
+        return Decoder(
+            needed(config, "vocab_size"),
+            needed(config, "hidden_size"),
+            tuple(self.layer(config, index) for index in range(needed(config, "num_hidden_layers"))),
+            self.norm(config),
+            config.get("tie_word_embeddings", self.tied),
+            Initialization(config.get("initializer_range", 0.02)),
+            config.get("max_position_embeddings", 2048),
+            **self.options(config),
+        )
+
+    def config(self, spec: Decoder) -> Config | None:
+        """Read off the first layer and the head; the rest is checked by reading the result back."""
+        mixer = getattr(spec.layers[0], "mixer", None) if spec.layers else None
+        if not isinstance(mixer, Attention):
+            return None
+        entries = self.entries(spec)
+        if entries is None:
+            return None
+        common: Config = {
+            "vocab_size": spec.vocab_size,
+            "hidden_size": spec.d_model,
+            "num_hidden_layers": len(spec.layers),
+            "num_attention_heads": mixer.num_heads,
+            "max_position_embeddings": spec.context_length,
+            "initializer_range": spec.initialization.std,
+            "tie_word_embeddings": spec.tied_embeddings,
+        }
+        written = {self.aliases.get(key, key): value for key, value in (common | entries).items()}
+        return {"architectures": [self.architecture], "model_type": self.model_type, "use_cache": True} | written
+
+    def weights(self, spec: Decoder, parameters: Iterable[str]) -> tuple[Weight, ...]:
+        """The fused weights of each layer, and another name for all other parameters."""
+        found: list[Weight] = []
+        for index in range(len(spec.layers)):
+            found += self.fused(spec, f"layers.{index}", self.layers.format(i=index))
+        taken = {name for weight in found for name in weight.ours}
+        for name in parameters:
+            if name not in taken:
+                module, _, kind = name.rpartition(".")
+                found.append(same(f"{self._theirs(module)}.{kind}" if module else self.top[name], name))  # head_bias
+        return tuple(found)
+
+    def _theirs(self, module: str) -> str:
+        if module in self.top:
+            return self.top[module]
+        _, index, inner = module.split(".", 2)
+        return f"{self.layers.format(i=index)}.{self.names[inner]}"

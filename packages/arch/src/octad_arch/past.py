@@ -1,0 +1,76 @@
+"""The simplest cache that keeps everything a model can want to keep: the reference of the seam in `cache.py`."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .cache import AttentionBias
+from .errors import require
+from .mixing import mix
+
+
+class DynamicCache:
+    """Every layer's past, concatenated as it comes; rows may be ragged, since a slot's position says whether it counts.
+
+    For tests, for reading, and for models beyond `octad_infer.KVCache`: each call copies what is kept so far.
+    Gradients flow through it.
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+        self._states: dict[tuple[int, str], Tensor] = {}
+
+    def attend(
+        self,
+        layer: int,
+        q: Float[Tensor, "batch heads seq d_head"],
+        k: Float[Tensor, "batch kv_heads seq d_head"],
+        v: Float[Tensor, "batch kv_heads seq d_value"],
+        positions: Int[Tensor, "batch seq"],
+        *,
+        scale: float | None = None,
+        window: int | None = None,
+        sinks: Float[Tensor, "heads"] | None = None,
+        softcap: float | None = None,
+        bias: AttentionBias | None = None,
+    ) -> Float[Tensor, "batch heads seq d_value"]:
+        """As `AttentionCache.attend`."""
+        keys, slots = self.append(layer, "key", k.transpose(1, 2), positions)
+        values, _ = self.append(layer, "value", v.transpose(1, 2), positions)
+        return mix(
+            q,
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            positions,
+            slots,
+            scale=scale,
+            window=window,
+            sinks=sinks,
+            softcap=softcap,
+            bias=bias,
+        )
+
+    def state(self, layer: int, name: str) -> Tensor | None:
+        """What `set_state` kept last under that name of that layer; None before the first time."""
+        return self._states.get((layer, name))
+
+    def set_state(self, layer: int, name: str, value: Tensor) -> None:
+        """Keep a tensor, rows first."""
+        self._states[layer, name] = value
+
+    def append(
+        self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
+    ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
+        """Add to a list that grows with the sequence; all of it, with its positions."""
+        positions = positions.expand(len(values), -1)
+        if (layer, name) in self._lists:
+            kept, slots = self._lists[layer, name]
+            require(len(kept) == len(values), f"{len(values)} rows, but the cache holds {len(kept)}; select them first")
+            values, positions = torch.cat((kept, values), 1), torch.cat((slots, positions), 1)
+        self._lists[layer, name] = values, positions
+        return values, positions
+
+    def select(self, rows: Int[Tensor, "kept"]) -> None:
+        """Keep these rows in this order; a row may come more than once (beams)."""
+        self._lists = {key: (values[rows], slots[rows]) for key, (values, slots) in self._lists.items()}
+        self._states = {key: value[rows] for key, value in self._states.items()}

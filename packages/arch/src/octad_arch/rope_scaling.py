@@ -1,0 +1,154 @@
+"""Stretching rotary embeddings to contexts longer than those they were trained on: what becomes of each frequency.
+
+Every scaling is a value with `frequencies(plain)` and an `attention_factor` that multiplies cosines and sines.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .errors import require, require_positive
+
+
+class Scaling(Protocol):
+    """A value that changes the frequencies of a rotary embedding."""
+
+    @property
+    def attention_factor(self) -> float:
+        """Factor of cosines and sines."""
+        ...
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """The new frequencies, in radians a position, from theta**(-2i / channels)."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinearScaling:
+    """frequency / factor: positions are interpolated (Chen et al. 2023, arXiv 2306.15595).
+
+    Args:
+        factor: by which the context grows, > 0.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        require_positive(factor=self.factor)
+
+    @property
+    def attention_factor(self) -> float:
+        """1."""
+        return 1.0
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """All by the same factor."""
+        return plain / self.factor
+
+
+@dataclass(frozen=True)
+class NTKScaling:
+    """theta * factor**(d / (d - 2)): the lowest frequency is interpolated, the highest left alone (bloc97 2023).
+
+    Args:
+        factor: by which the context grows, > 0.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        require_positive(factor=self.factor)
+
+    @property
+    def attention_factor(self) -> float:
+        """1."""
+        return 1.0
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """Those of a larger theta."""
+        pairs = len(plain)
+        require(pairs > 1, "NTK scaling needs at least 4 channels to rotate")
+        exponents = torch.arange(pairs, dtype=plain.dtype, device=plain.device) / pairs
+        return plain * self.factor ** (-exponents * pairs / (pairs - 1))
+
+
+@dataclass(frozen=True)
+class Llama3Scaling:
+    """Short waves stay, long ones are interpolated, those between are mixed (Llama 3.1, arXiv 2407.21783).
+
+    Args:
+        factor: of the long waves.
+        low: waves longer than original_context / low are long.
+        high: waves shorter than original_context / high are short.
+        original_context: tokens of the first training.
+    """
+
+    factor: float = 8.0
+    low: float = 1.0
+    high: float = 4.0
+    original_context: int = 8192
+
+    def __post_init__(self) -> None:
+        require_positive(factor=self.factor, low=self.low, original_context=self.original_context)
+        require(self.high > self.low, f"high={self.high} must be above low={self.low}")
+
+    @property
+    def attention_factor(self) -> float:
+        """1."""
+        return 1.0
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """Mixed: s * f + (1 - s) * f / factor, s rising from 0 to 1 with the waves a context holds."""
+        waves = self.original_context * plain / (2 * math.pi)
+        share = ((waves - self.low) / (self.high - self.low)).clamp(0, 1)
+        return share * plain + (1 - share) * plain / self.factor
+
+
+@dataclass(frozen=True)
+class YaRN:
+    """As Llama 3's, by the number of turns within the first context, with sharper attention (arXiv 2309.00071).
+
+    Args:
+        factor: by which the context grows, >= 1.
+        original_context: tokens of the first training.
+        fast: pairs of more turns than this stay.
+        slow: pairs of fewer turns are interpolated.
+        attention: factor of cosines and sines; None means 0.1 ln(factor) + 1.
+        truncate: round the borders outwards to whole pairs.
+    """
+
+    factor: float
+    original_context: int
+    fast: float = 32.0
+    slow: float = 1.0
+    attention: float | None = None
+    truncate: bool = True
+
+    def __post_init__(self) -> None:
+        require_positive(factor=self.factor, original_context=self.original_context, fast=self.fast, slow=self.slow)
+
+    @property
+    def attention_factor(self) -> float:
+        """Given, or 0.1 ln(factor) + 1."""
+        if self.attention is not None:
+            return self.attention
+        return 1.0 if self.factor <= 1 else 0.1 * math.log(self.factor) + 1.0
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """A ramp over the pairs between the two borders."""
+        channels = 2 * len(plain)
+
+        def border(turns: float) -> float:
+            return channels * math.log(self.original_context / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+        first, last = border(self.fast), border(self.slow)
+        if self.truncate:
+            first, last = math.floor(first), math.ceil(last)
+        first, last = max(first, 0), min(last, channels - 1)
+        pairs = torch.arange(len(plain), dtype=torch.float32, device=plain.device)
+        ramp = ((pairs - first) / (last - first if last > first else 0.001)).clamp(0, 1)
+        return plain / self.factor * ramp + plain * (1 - ramp)

@@ -1,0 +1,171 @@
+"""A covering array: every two values of two kinds of part meet in some model, and each model keeps its promises."""
+
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from octad_arch import (
+    MLP,
+    ALiBi,
+    AllHeads,
+    Attention,
+    Decoder,
+    DynamicCache,
+    DyT,
+    Initialization,
+    Layer,
+    LayerNorm,
+    LearnedPositions,
+    LinearScaling,
+    Llama3Scaling,
+    OffsetRMSNorm,
+    ParallelLayer,
+    PostNorm,
+    PreNorm,
+    ReorderedNorm,
+    RMSNorm,
+    RoPE,
+    SandwichNorm,
+    Scaled,
+    SwiGLU,
+    YaRN,
+    gelu_tanh,
+    relu_squared,
+)
+from torch.utils.flop_counter import FlopCounterMode
+
+D_MODEL, VOCAB, LENGTH = 24, 31, 11
+FACTORS = {
+    "heads": ((4, 4), (4, 2), (3, 1)),
+    "attention": (
+        {},
+        {"window": 3},
+        {"sinks": True},
+        {"softcap": 2.0, "scale": 0.4},
+        {"gate": True, "bias": True},
+        {"window": 4, "sinks": True, "softcap": 3.0, "output_bias": True},
+    ),
+    "position": (
+        RoPE(100.0),
+        RoPE(channels=4, neighbours=True),
+        RoPE(scaling=YaRN(4.0, 8)),
+        RoPE(scaling=Llama3Scaling(4.0, original_context=8)),
+        RoPE(scaling=LinearScaling(2.0)),
+        None,
+        ALiBi(),
+        LearnedPositions(16),
+    ),
+    "qk_norm": (None, RMSNorm(), AllHeads(RMSNorm()), OffsetRMSNorm()),
+    "norm": (RMSNorm(), RMSNorm(gain=False), LayerNorm(), OffsetRMSNorm(), DyT()),
+    "placement": (PreNorm(), PostNorm(), SandwichNorm(), ReorderedNorm(), Scaled(PreNorm(), 0.5), "shared", "parallel"),
+    "feed_forward": (SwiGLU(20), SwiGLU(20, True, gelu_tanh), MLP(20), MLP(20, relu_squared, True)),
+    "head": ({}, {"tied_embeddings": False, "head_bias": True}, {"logit_softcap": 4.0, "logit_scale": 0.5}),
+}
+
+
+def covering_array():
+    """Rows of one value a factor in which every pair of values of two factors occurs; greedy, from a fixed seed."""
+    names, rng = list(FACTORS), random.Random(0)
+    open_pairs = {
+        ((a, i), (b, j))
+        for a, b in itertools.combinations(names, 2)
+        for i in range(len(FACTORS[a]))
+        for j in range(len(FACTORS[b]))
+    }
+    rows = []
+    while open_pairs:
+        candidates = []
+        for _ in range(30):
+            first = rng.choice(sorted(open_pairs))
+            row = {name: rng.randrange(len(FACTORS[name])) for name in names} | dict(first)
+            candidates.append((sum(pair in open_pairs for pair in itertools.combinations(row.items(), 2)), row))
+        best = max(candidates, key=lambda candidate: candidate[0])[1]
+        open_pairs -= set(itertools.combinations(best.items(), 2))
+        rows.append(tuple(best[name] for name in names))
+    return rows
+
+
+def decoder_of(row):
+    part = {name: FACTORS[name][index] for name, index in zip(FACTORS, row, strict=True)}
+    num_heads, num_kv_heads = part["heads"]
+    position = part["position"]
+    mixer = Attention(
+        num_heads,
+        num_kv_heads,
+        8,
+        position if isinstance(position, RoPE) else None,
+        part["qk_norm"],
+        position_bias=position if isinstance(position, ALiBi) else None,
+        **part["attention"],
+    )
+    if isinstance(part["placement"], str):
+        layer = ParallelLayer(mixer, part["feed_forward"], part["norm"], part["placement"] == "shared")
+    else:
+        layer = Layer(mixer, part["feed_forward"], part["norm"], part["placement"])
+    absolute = position if isinstance(position, LearnedPositions) else None
+    spec = Decoder(VOCAB, D_MODEL, (layer, layer), part["norm"], context_length=16, position=absolute)
+    return replace(spec, initialization=Initialization(0.3), **part["head"])
+
+
+ROWS = covering_array()
+
+
+def test_covering_array_covers_every_pair():
+    met = {pair for row in ROWS for pair in itertools.combinations(zip(FACTORS, row, strict=True), 2)}
+    wanted = sum(len(a) * len(b) for a, b in itertools.combinations(FACTORS.values(), 2))
+    assert len(met) == wanted
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row)))
+def test_composed_model_keeps_its_promises(row):
+    spec = decoder_of(row)
+    generator = torch.Generator().manual_seed(7)
+    model = spec.build(generator=generator)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    tokens = torch.randint(VOCAB, (3, LENGTH), generator=generator)
+    positions = torch.arange(LENGTH).expand_as(tokens)
+    with torch.no_grad():
+        logits = model(tokens)
+        assert logits.isfinite().all()
+
+        changed = tokens.clone()
+        changed[:, 6:] = (changed[:, 6:] + 1) % VOCAB
+        assert torch.equal(model(changed)[:, :6], logits[:, :6])  # causal, exactly
+
+        torch.testing.assert_close(model(tokens[1:2]), logits[1:2], rtol=1e-5, atol=1e-5)  # whatever the batch
+
+        cache = DynamicCache()
+        parts = [slice(0, 4), slice(4, 5), slice(5, LENGTH)]
+        cached = torch.cat([model(tokens[:, part], positions[:, part], cache) for part in parts], 1)
+        torch.testing.assert_close(cached, logits, rtol=1e-5, atol=1e-5)
+
+        again = spec.build_empty()
+        again.load_state_dict(model.state_dict())
+        assert torch.equal(again(tokens), logits)
+
+    cost = spec.cost(LENGTH)
+    assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(tokens)
+    seen = cost.matmul_flops + attention_flops(spec) * 4  # uncached, products with masked keys are made all the same
+    assert counter.get_total_flops() == tokens.numel() * seen
+
+
+def attention_flops(spec):
+    """num_heads * d_head * LENGTH of all layers: two products of 2 FLOPs each, none skipped."""
+    return sum(layer.mixer.num_heads * layer.mixer.d_head * LENGTH for layer in spec.layers)
+
+
+def test_gradients_reach_every_parameter():
+    for row in ROWS[::5]:
+        model = decoder_of(row).build()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        model(torch.randint(VOCAB, (2, LENGTH))).square().mean().backward()
+        without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+        assert not without, without
