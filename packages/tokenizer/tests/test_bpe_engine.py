@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import string
 import sys
 import time
 import unicodedata
+import weakref
 import zipfile
 from array import array
 from collections.abc import Callable, Iterator
@@ -409,8 +411,7 @@ def test_endless_words_equal_the_reference(gpt2: BytePairTokenizer, seed: int) -
 
 
 @needs_engine
-def test_wrong_finds_among_many_merges_change_no_id() -> None:
-    """The engine looks a pair up by a part of its hash, which is wrong once in a thousand looks, and must notice."""
+def test_a_long_word_among_many_merges_equals_the_reference() -> None:
     generator = random.Random(5)
     syllables = ["".join(generator.choices(string.ascii_lowercase, k=generator.randrange(1, 5))) for _ in range(3_000)]
     words = ["".join(generator.choices(syllables, k=generator.randrange(2, 7))) for _ in range(20_000)]
@@ -428,6 +429,58 @@ def test_large_ids_and_vocabularies_beyond_the_engine_are_the_references(monkeyp
     assert ours.decode([10**12, 99]) == "abc"
     with pytest.raises(TokenizerError, match="4 bytes"):
         ours.encode_to_array("abc")
+
+
+def crowded_pairs(count: int) -> tuple[dict[bytes, int], list[tuple[bytes, bytes]]]:
+    """A vocabulary and merges; `count` of them are pairs that the table's multiplier leads to 13 leading zeros."""
+    vocabulary = {bytes([byte]): byte for byte in range(256)}
+    pairs = [
+        (bytes([left]), bytes([right])) for left in b"abcdefghijklmnopqrstuvwxyzABCDEF" for right in range(97, 125)
+    ]
+    vocabulary |= {left + right: 256 + rank for rank, (left, right) in enumerate(pairs)}
+    tokens = {number: token for token, number in vocabulary.items()}
+    made = range(256, 256 + len(pairs))
+    for left in made:
+        for right in made:
+            if count and ((left << 21 | right) * 0x9E3779B97F4A7C15 & (1 << 64) - 1) >> 51 == 0:
+                pairs.append((tokens[left], tokens[right]))
+                vocabulary[tokens[left] + tokens[right]] = len(vocabulary)
+                count -= 1
+    assert count == 0
+    return vocabulary, pairs
+
+
+@needs_engine
+@pytest.mark.parametrize("count", [40, 80])
+def test_pairs_that_crowd_in_one_group_of_the_table_equal_the_reference(count: int) -> None:
+    """Up to 64 fit; a table that would have to grow without end is left to the reference instead."""
+    vocabulary, pairs = crowded_pairs(count)
+    assert len(pairs) == 32 * 28 + count
+    ours = BytePairTokenizer(vocabulary, pairs)
+    assert (ours._engine() is None) == (count > 64)
+    text = " ".join((left + right).decode() for left, right in pairs)
+    ids = ours.encode(text)
+    assert ids == by_reference(lambda: BytePairTokenizer(vocabulary, pairs).encode(text))
+    assert max(ids) == 255 + len(pairs)
+
+
+@needs_engine
+def test_encode_iterable_can_be_left_early_and_holds_no_circle(gpt2: BytePairTokenizer) -> None:
+    """The iterator in C is known to the garbage collector: chunks that hold their own iterator are freed."""
+
+    class Chunks:
+        def __iter__(self) -> Iterator[str]:
+            return iter(["one two three "] * 3)
+
+    chunks = Chunks()
+    chunks.ids = gpt2.encode_iterable(chunks)  # type: ignore[attr-defined]
+    assert next(chunks.ids) == gpt2.encode("one")[0]  # type: ignore[attr-defined]
+    freed = weakref.ref(chunks)
+    del chunks
+    gc.collect()
+    assert freed() is None
+    ids = gpt2.encode_iterable(["one two", " three"])
+    assert [*ids, *ids] == gpt2.encode("one two three")
 
 
 def test_many_special_tokens_are_found_longest_first(either: str) -> None:

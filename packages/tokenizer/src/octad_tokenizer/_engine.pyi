@@ -1,7 +1,7 @@
 # What the C engine offers to the modules of this package; octad_tokenizer.native says whether it is there.
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from typing_extensions import Buffer
 
@@ -36,7 +36,8 @@ def learn_merges(
     /,
 ) -> list[tuple[int, int]] | int: ...
 
-# encoder.c, specials_type.c, stream_type.c, decoder.c: bpe_engine.py and base.py use them. Tables are uint32 buffers.
+# encoder.c, specials_type.c, stream_type.c, ids_iterator.c, decoder.c: bpe_engine.py and base.py use them. Tables are
+# uint32 buffers.
 class Specials:
     def __new__(cls, names: bytes, ends: array[int], ids: array[int], /) -> Specials: ...
 
@@ -65,7 +66,7 @@ class Encoder:
         self, texts: list[str], start: int, stop: int, specials: Specials | None, as_arrays: bool, /
     ) -> list[list[int]] | tuple[array[int], list[int]]: ...
     def stream(self, specials: Specials | None = None, /) -> Stream: ...
-    def ids_of(self, arrays: Iterator[array[int]], /) -> Iterator[int]: ...
+    def ints(self, blocks: Iterable[array[int]], /) -> Iterator[int]: ...
 
 class Decoder:
     def __new__(cls, tokens: bytes, ends: array[int], ids: array[int], /) -> Decoder: ...

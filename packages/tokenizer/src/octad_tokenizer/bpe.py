@@ -210,7 +210,7 @@ class BytePairTokenizer(BaseTokenizer):
         engine = self._splitting_engine()
         if engine is None:
             return super()._encode_stream(chunks, allowed)
-        return engine.ids(chunks, allowed)
+        return engine.ints(chunks, allowed)
 
     def encode_blocks(
         self, chunks: Iterable[str | bytes], *, allowed_special: AllowedSpecial = "all"

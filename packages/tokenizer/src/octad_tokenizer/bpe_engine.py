@@ -110,12 +110,8 @@ class EngineEncoder:
             ids += part_ids
         return ids, ends
 
-    def ids(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[int]:
-        """The ids of the joined chunks, as soon as they are settled."""
-        return self._encoder.ids_of(self.arrays(chunks, allowed))
-
     def arrays(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[array[int]]:
-        """The same in arrays of unsigned 4-byte integers, some of them empty."""
+        """The ids of the joined chunks, as soon as they are settled; some arrays are empty."""
         stream = self._encoder.stream(self._specials_of(allowed))
         for chunk, is_last in _small_chunks(chunks):
             try:
@@ -123,6 +119,10 @@ class EngineEncoder:
             except UnicodeError:
                 raise _stream_error(chunk) from None
             yield ids
+
+    def ints(self, chunks: Iterable[str | bytes], allowed: frozenset[str]) -> Iterator[int]:
+        """The same one by one."""
+        return self._encoder.ints(self.arrays(chunks, allowed))
 
     def _by_threads(self, texts: list[str], allowed: frozenset[str], threads: int | None, *, as_arrays: bool) -> list:  # type: ignore[type-arg]
         specials = self._specials_of(allowed)

@@ -3,10 +3,6 @@
 
 #include <stdlib.h>
 
-#include "table_memory.h"
-
-enum { LIKELY_SPARSER = 1 }; /* `likely` has 2 ** this times the places of `pairs`: fewer finds take more than two looks */
-
 static size_t power_of_two_above(size_t least) {
     size_t size = 16;
     while (size < least) size *= 2;
@@ -61,22 +57,6 @@ int64_t octad_bpe_find(const struct octad_bpe *bpe, const uint8_t *bytes, size_t
     return -1;
 }
 
-/* A pair listed twice has the later rank, as in the reference. */
-static void set_rank(struct octad_bpe *bpe, uint32_t left, uint32_t right, uint32_t rank) {
-    uint64_t pair = (uint64_t)left << OCTAD_TOKEN_BITS | right;
-    size_t at = octad_pair_slot(bpe, pair);
-    while (bpe->pairs[at] != OCTAD_NO_PAIR && bpe->pairs[at] >> OCTAD_RANK_BITS != pair) at++;
-    bpe->pairs[at] = pair << OCTAD_RANK_BITS | rank;
-}
-
-/* Earlier merges come first, so that a wrong find is never of a higher rank. */
-static void set_likely_rank(struct octad_bpe *bpe, uint32_t left, uint32_t right, uint32_t rank) {
-    uint64_t hash = octad_pair_hash((uint64_t)left << OCTAD_TOKEN_BITS | right);
-    uint32_t *at = bpe->likely + (hash >> bpe->likely_shift);
-    while (*at != UINT32_MAX) at++;
-    *at = (uint32_t)(hash >> (bpe->likely_shift - OCTAD_PART_BITS)) << OCTAD_RANK_BITS | rank;
-}
-
 static void mark_joins(struct octad_bpe *bpe, uint32_t token) {
     for (uint32_t at = bpe->start[token] + 1; at < bpe->start[token + 1]; at++) {
         unsigned pair = (unsigned)bpe->bytes[at - 1] << 8 | bpe->bytes[at];
@@ -85,30 +65,17 @@ static void mark_joins(struct octad_bpe *bpe, uint32_t token) {
 }
 
 static int index_merges(struct octad_bpe *bpe, const struct octad_bpe_parts *parts) {
-    size_t n = parts->num_merges, size = power_of_two_above(5 * n / 2 + 2);
-    size_t room = size + n + 2; /* no wrapping around: a run of full places may go on past the end */
-    bpe->num_merges = (uint32_t)n;
-    size_t likely_room = (size << LIKELY_SPARSER) + n + 2;
-    size_t bytes = room * sizeof *bpe->pairs + likely_room * sizeof *bpe->likely + 65536 * sizeof *bpe->byte_pair + (n + 1) * sizeof *bpe->merges;
-    bpe->pairs = octad_table_new(bytes, &bpe->pairs_block);
-    if (!bpe->pairs) return -1;
-    bpe->merges = bpe->pairs + room;
-    bpe->byte_pair = (uint32_t *)(bpe->merges + n + 1);
-    bpe->likely = bpe->byte_pair + 65536;
-    memset(bpe->pairs, 0xFF, room * sizeof *bpe->pairs);
-    memset(bpe->likely, 0xFF, likely_room * sizeof *bpe->likely);
-    for (bpe->pair_shift = 64; size > 1; size /= 2) bpe->pair_shift--;
-    bpe->likely_shift = bpe->pair_shift - LIKELY_SPARSER;
-    for (size_t rank = 0; rank < n; rank++) {
-        uint32_t left = parts->left[rank], right = parts->right[rank], product = parts->product[rank];
-        if (left >= bpe->num_tokens || right >= bpe->num_tokens || product >= bpe->num_tokens) return -2;
-        bpe->merges[rank] = (((uint64_t)left << OCTAD_TOKEN_BITS | right) << OCTAD_TOKEN_BITS) | product;
-        set_rank(bpe, left, right, (uint32_t)rank);
-        mark_joins(bpe, product);
+    bpe->num_merges = (uint32_t)parts->num_merges;
+    for (size_t rank = 0; rank < parts->num_merges; rank++)
+        if (parts->left[rank] >= bpe->num_tokens || parts->right[rank] >= bpe->num_tokens ||
+            parts->product[rank] >= bpe->num_tokens)
+            return -2;
+    int failed = octad_pairs_build(bpe, parts->left, parts->right);
+    if (failed) return failed;
+    for (size_t rank = 0; rank < parts->num_merges; rank++) {
+        bpe->product[rank] = parts->product[rank];
+        mark_joins(bpe, parts->product[rank]);
     }
-    for (size_t rank = 0; rank < n; rank++)
-        if (octad_pair_rank(bpe, parts->left[rank], parts->right[rank]) == rank)
-            set_likely_rank(bpe, parts->left[rank], parts->right[rank], (uint32_t)rank);
     for (unsigned pair = 0; pair < 65536; pair++)
         bpe->byte_pair[pair] = octad_pair_rank(bpe, bpe->byte_token[pair >> 8], bpe->byte_token[pair & 255]);
     return 0;

@@ -14,7 +14,6 @@
 enum {
     OCTAD_TOKEN_BITS = 21,
     OCTAD_RANK_BITS = 22,
-    OCTAD_PART_BITS = 10,
     OCTAD_SHORT_PIECE = 64, /* bytes; longer pieces are merged in windows of this size */
     OCTAD_LANES = 4,        /* so many windows at once */
 };
@@ -27,11 +26,11 @@ struct octad_bpe {
     uint32_t *start;       /* num_tokens + 1: where its bytes begin in `bytes` */
     uint8_t *bytes;
     uint32_t byte_token[256];
-    uint64_t *merges;      /* of each rank: left << 42 | right << 21 | product */
-    uint32_t *likely;      /* part of the pair's hash << 22 | rank; as `pairs`, in half the memory */
-    uint64_t *pairs;       /* left << 43 | right << 22 | rank, open addressing; OCTAD_NO_PAIR where free */
-    unsigned pair_shift, likely_shift;
-    void *pairs_block;     /* the memory of pairs, byte_pair, merges and likely */
+    uint32_t *product;     /* of each rank */
+    uint64_t *pairs;       /* left << 43 | right << 22 | rank, a perfect hash; OCTAD_NO_PAIR where free */
+    uint16_t *pair_factor; /* of each group of pairs: what leads all of them to places of their own */
+    unsigned pair_shift, group_shift;
+    void *pairs_block;     /* the memory of pairs, pair_factor, byte_pair and product */
     uint32_t *byte_pair;   /* rank of each pair of bytes; OCTAD_NO_RANK */
     uint64_t joins[1024];  /* one bit a pair of bytes: whether some product holds them side by side */
     uint32_t *by_bytes;    /* token + 1 by the hash of its bytes, open addressing; 0 where free */
@@ -54,6 +53,10 @@ struct octad_bpe_parts {
 };
 OCTAD_HIDDEN int octad_bpe_build(struct octad_bpe *bpe, const struct octad_bpe_parts *parts);
 OCTAD_HIDDEN void octad_bpe_free(struct octad_bpe *bpe);
+
+/* Fills the table of pairs, and takes the memory of byte_pair and product. 0; -1 where memory is lacking, -2 where the
+   table would be too large for its pairs. */
+OCTAD_HIDDEN int octad_pairs_build(struct octad_bpe *bpe, const uint32_t *left, const uint32_t *right);
 
 /* The token whose bytes these are, or -1. */
 OCTAD_HIDDEN int64_t octad_bpe_find(const struct octad_bpe *bpe, const uint8_t *bytes, size_t n);
@@ -82,51 +85,20 @@ static inline size_t octad_token_length(const struct octad_bpe *bpe, uint32_t to
     return bpe->start[token + 1] - bpe->start[token];
 }
 
-static inline uint64_t octad_pair_hash(uint64_t pair) { return pair * 0x9E3779B97F4A7C15u; }
-
-static inline size_t octad_pair_slot(const struct octad_bpe *bpe, uint64_t pair) {
-    return (size_t)(octad_pair_hash(pair) >> bpe->pair_shift);
+static inline size_t octad_pair_group(const struct octad_bpe *bpe, uint64_t pair) {
+    return (size_t)((pair * 0x9E3779B97F4A7C15u) >> bpe->group_shift);
 }
 
-/* The rank of two neighbours; OCTAD_NO_RANK where they never merge. Whether there is one is a coin's toss, so the first
-   two places are looked at without a branch; it seldom takes more. */
+static inline size_t octad_pair_slot(const struct octad_bpe *bpe, uint64_t pair, uint32_t factor) {
+    return (size_t)((pair * 0xD6E8FEB86659FD93u * factor) >> bpe->pair_shift);
+}
+
+/* The rank of two neighbours; OCTAD_NO_RANK where they never merge. Whether there is one is a coin's toss, so there is no
+   branch: a pair has but one place where it may be. */
 static inline uint32_t octad_pair_rank(const struct octad_bpe *bpe, uint32_t left, uint32_t right) {
     uint64_t pair = (uint64_t)left << OCTAD_TOKEN_BITS | right;
-    size_t at = octad_pair_slot(bpe, pair);
-    uint64_t first = bpe->pairs[at], second = bpe->pairs[at + 1]; /* the table goes on a little past its end */
-    uint64_t found = OCTAD_NO_PAIR;
-    found = second >> OCTAD_RANK_BITS == pair ? second : found;
-    found = first >> OCTAD_RANK_BITS == pair ? first : found;
-    if (OCTAD_UNLIKELY((found == OCTAD_NO_PAIR) & (first != OCTAD_NO_PAIR) & (second != OCTAD_NO_PAIR)))
-        for (at += 2; bpe->pairs[at] != OCTAD_NO_PAIR; at++)
-            if (bpe->pairs[at] >> OCTAD_RANK_BITS == pair) return (uint32_t)bpe->pairs[at] & OCTAD_NO_RANK;
-    return (uint32_t)found & OCTAD_NO_RANK;
-}
-
-/* The rank of two neighbours or, once in a thousand times, a lower one: for the merging of many pairs of which few are
-   merged, when octad_is_merge_of tells the truth. Half the memory to look into, which then stays in the cache. */
-static inline uint32_t octad_likely_rank(const struct octad_bpe *bpe, uint32_t left, uint32_t right) {
-    uint64_t hash = octad_pair_hash((uint64_t)left << OCTAD_TOKEN_BITS | right);
-    const uint32_t *at = bpe->likely + (hash >> bpe->likely_shift);
-    uint32_t part = (uint32_t)(hash >> (bpe->likely_shift - OCTAD_PART_BITS)) & ((1u << OCTAD_PART_BITS) - 1);
-    uint32_t first = at[0], second = at[1];
-    uint32_t is_first = first >> OCTAD_RANK_BITS == part, is_second = second >> OCTAD_RANK_BITS == part;
-    uint32_t found = OCTAD_NO_RANK ^ ((OCTAD_NO_RANK ^ second) & (0 - is_second)); /* no branch: it would be a coin's toss */
-    found ^= (found ^ first) & (0 - is_first);
-    uint32_t is_open = (is_first | is_second) + (first == UINT32_MAX) + (second == UINT32_MAX);
-    if (OCTAD_UNLIKELY(is_open == 0))
-        for (at += 2; *at != UINT32_MAX; at++)
-            if (*at >> OCTAD_RANK_BITS == part) return *at & OCTAD_NO_RANK;
-    return found & OCTAD_NO_RANK;
-}
-
-/* Whether the merge of that rank is that of these two. */
-static inline int octad_is_merge_of(const struct octad_bpe *bpe, uint32_t rank, uint32_t left, uint32_t right) {
-    return bpe->merges[rank] >> OCTAD_TOKEN_BITS == ((uint64_t)left << OCTAD_TOKEN_BITS | right);
-}
-
-static inline uint32_t octad_product(const struct octad_bpe *bpe, uint32_t rank) {
-    return (uint32_t)bpe->merges[rank] & ((1u << OCTAD_TOKEN_BITS) - 1);
+    uint64_t found = bpe->pairs[octad_pair_slot(bpe, pair, bpe->pair_factor[octad_pair_group(bpe, pair)])];
+    return (uint32_t)(found >> OCTAD_RANK_BITS == pair ? found : OCTAD_NO_PAIR) & OCTAD_NO_RANK;
 }
 
 /* Whether any merge can ever join across the border of two bytes. */

@@ -3,7 +3,9 @@
 
 #include "compiler.h"
 
-enum { ENDS = 256, AHEAD = 32, TRIAL = 1024, MERGED = 1 << 15 };
+/* So many pieces at once, as every loop over them ends in a branch that is guessed wrongly; what is kept of them fits
+   into the first cache. */
+enum { AT_ONCE = 768, TRIAL = 1024, MERGED = 1 << 15 };
 
 /* Merges alone, no cache: ids of any bytes. */
 static int encode_merged(const struct octad_bpe *bpe, struct octad_worker *worker, const uint8_t *piece, size_t n) {
@@ -137,18 +139,20 @@ int octad_encode_piece(const struct octad_bpe *bpe, struct octad_worker *worker,
    each other; whoever needs one looks again. */
 static inline void bring_to_front(struct octad_cache *cache, const struct octad_key *keys, const uint64_t *hashes,
                                   size_t many) {
-    uint32_t missing = 0;
-    for (size_t k = 0; k < many; k++) {
+    uint16_t missing[AT_ONCE];
+    size_t num_missing = 0;
+    for (size_t k = 0; k < many; k++) { /* no branch, which would be guessed wrongly */
         const struct octad_cached *copy = cache->front + octad_front_place(hashes[k]);
-        missing |= (uint32_t)!octad_key_equals(copy->key, keys[k]) << k;
+        missing[num_missing] = (uint16_t)k;
+        num_missing += !octad_key_equals(copy->key, keys[k]);
     }
-    for (uint32_t left = missing; left; left &= left - 1) {
-        const struct octad_cached *entries = cache->entries + octad_cache_place(hashes[octad_lowest_bit(left)]);
+    for (size_t at = 0; at < num_missing; at++) {
+        const struct octad_cached *entries = cache->entries + octad_cache_place(hashes[missing[at]]);
         octad_prefetch(entries);
         octad_prefetch(entries + OCTAD_WAYS / 2);
     }
-    for (uint32_t left = missing; left; left &= left - 1) {
-        unsigned k = octad_lowest_bit(left);
+    for (size_t at = 0; at < num_missing; at++) {
+        size_t k = missing[at];
         const struct octad_cached *entry = octad_cache_find(cache, keys[k], octad_cache_place(hashes[k]));
         if (!entry) continue;
         cache->front[octad_front_place(hashes[k])] = *entry;
@@ -160,8 +164,8 @@ static inline void bring_to_front(struct octad_cache *cache, const struct octad_
    are asked for. */
 static int encode_pieces(const struct octad_bpe *bpe, struct octad_worker *worker, const uint8_t *text, size_t n,
                          size_t start, const size_t *ends, size_t many) {
-    struct octad_key keys[AHEAD];
-    uint64_t hashes[AHEAD];
+    struct octad_key keys[AT_ONCE];
+    uint64_t hashes[AT_ONCE];
     for (size_t k = 0, from = start; k < many; from = ends[k++]) {
         size_t length = ends[k] - from;
         if (OCTAD_LIKELY(length <= OCTAD_KEY_BYTES && n - from > OCTAD_KEY_BYTES))
@@ -185,15 +189,12 @@ static int encode_pieces(const struct octad_bpe *bpe, struct octad_worker *worke
 }
 
 int octad_encode_ordinary(const struct octad_bpe *bpe, struct octad_worker *worker, const uint8_t *text, size_t n) {
-    size_t ends[ENDS];
+    size_t ends[AT_ONCE];
     for (size_t start = 0; start < n;) {
-        size_t many = bpe->split_many(text, n, start, ends, ENDS);
+        size_t many = bpe->split_many(text, n, start, ends, AT_ONCE);
         if (octad_ids_reserve(&worker->ids, ends[many - 1] - start) < 0) return -1;
-        for (size_t k = 0; k < many; k += AHEAD) {
-            size_t some = many - k < AHEAD ? many - k : AHEAD;
-            if (encode_pieces(bpe, worker, text, n, start, ends + k, some) < 0) return -1;
-            start = ends[k + some - 1];
-        }
+        if (encode_pieces(bpe, worker, text, n, start, ends, many) < 0) return -1;
+        start = ends[many - 1];
     }
     return 0;
 }

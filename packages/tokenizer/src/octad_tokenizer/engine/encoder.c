@@ -144,12 +144,6 @@ static PyObject *encoder_stream(PyObject *self, PyObject *arguments) {
     return octad_stream_new(self, special);
 }
 
-static PyObject *encoder_ids_of(PyObject *self, PyObject *arguments) {
-    PyObject *arrays;
-    if (!PyArg_ParseTuple(arguments, "O:ids_of", &arrays)) return NULL;
-    return octad_ids_new(self, arrays);
-}
-
 static PyMethodDef encoder_methods[] = {
     {"encode", encoder_encode, METH_VARARGS, "encode(text, specials=None): the ids as a list"},
     {"encode_to_array", encoder_encode_to_array, METH_VARARGS, "encode_to_array(text, specials=None): array('I')"},
@@ -159,7 +153,7 @@ static PyMethodDef encoder_methods[] = {
     {"encode_batch", octad_encode_batch, METH_VARARGS,
      "encode_batch(texts, start, stop, specials, as_arrays): lists of ids of texts[start:stop], or (ids, ends)"},
     {"stream", encoder_stream, METH_VARARGS, "stream(specials=None): a Stream"},
-    {"ids_of", encoder_ids_of, METH_VARARGS, "ids_of(arrays): the ints of an iterator of array('I'), one by one"},
+    {"ints", octad_encoder_ints, METH_O, "ints(blocks): the ids of an iterable of array('I') as ints, lazily"},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot encoder_slots[] = {

@@ -1,17 +1,6 @@
 /* Ids as a list, whose ints are shared, or as an array of 4-byte unsigned integers. */
 #include "encoder.h"
 
-PyObject *octad_int_of(OctadEncoder *encoder, uint32_t id) {
-    if (id >= encoder->num_ints) return PyLong_FromUnsignedLong(id); /* a special token's */
-    PyObject *number = encoder->ints[id];
-    if (!number) {
-        number = PyLong_FromUnsignedLong(id);
-        if (!number) return NULL;
-        encoder->ints[id] = number;
-    }
-    return Py_NewRef(number);
-}
-
 PyObject *octad_ids_as_list(OctadEncoder *encoder, const uint32_t *ids, size_t count) {
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t k = 0; list && k < count; k++) {

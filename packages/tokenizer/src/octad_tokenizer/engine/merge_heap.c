@@ -52,7 +52,7 @@ static int merge_links(const struct octad_bpe *bpe, struct link *links, size_t n
         uint32_t at = (uint32_t)entry, rank = (uint32_t)(entry >> 32);
         if (links[at].rank != rank) continue; /* the pair is gone */
         uint32_t next = links[at].next, beyond = links[next].next;
-        links[at].token = octad_product(bpe, rank);
+        links[at].token = bpe->product[rank];
         links[at].next = beyond;
         links[next].rank = OCTAD_NO_RANK;
         if (beyond < n) links[beyond].previous = at;

@@ -69,21 +69,17 @@ static OCTAD_INLINE void begin(const struct octad_bpe *bpe, const uint8_t *bytes
 
 /* Merge the pair of that key. */
 static OCTAD_INLINE void merge_pair(const struct octad_bpe *bpe, struct octad_window *window, uint32_t *keys, uint32_t key) {
-    uint32_t *tokens = window->tokens, rank = key >> 8, product = octad_product(bpe, rank);
+    uint32_t *tokens = window->tokens, product = bpe->product[key >> 8];
     unsigned i = key & 63, next = octad_lowest_bit(window->starts & (UINT64_MAX - 1) << i);
-    if (OCTAD_UNLIKELY(!octad_is_merge_of(bpe, rank, tokens[i], tokens[next]))) {
-        keys[i] = octad_pair_rank(bpe, tokens[i], tokens[next]) << 8 | i;
-        return;
-    }
     uint64_t starts = window->starts & ~((uint64_t)1 << next);
     uint64_t after = starts & (UINT64_MAX - 1) << i, before = starts & (((uint64_t)1 << i) - 1);
     window->starts = starts;
     tokens[i] = product;
     keys[next] = NO_KEY;
-    keys[i] = after ? octad_likely_rank(bpe, product, tokens[octad_lowest_bit(after)]) << 8 | i : NO_KEY;
+    keys[i] = after ? octad_pair_rank(bpe, product, tokens[octad_lowest_bit(after)]) << 8 | i : NO_KEY;
     if (before) {
         unsigned previous = octad_highest_bit(before);
-        keys[previous] = octad_likely_rank(bpe, tokens[previous], product) << 8 | previous;
+        keys[previous] = octad_pair_rank(bpe, tokens[previous], product) << 8 | previous;
     }
 }
 

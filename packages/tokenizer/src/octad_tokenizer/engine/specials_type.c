@@ -2,7 +2,7 @@
 #include "encoder.h"
 #include "module.h"
 
-PyObject *octad_specials_type, *octad_stream_type, *octad_ids_type;
+PyObject *octad_specials_type, *octad_stream_type, *octad_iterator_type;
 
 /* (bytes, ends, ids): the names joined; buffers of uint32 */
 static PyObject *specials_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords)) {
@@ -65,7 +65,7 @@ int octad_add_encode_types(PyObject *module) {
         PyObject **kept;
     } types[] = {{"Specials", &octad_specials_spec, &octad_specials_type},
                  {"Stream", &octad_stream_spec, &octad_stream_type},
-                 {"Ids", &octad_ids_spec, &octad_ids_type},
+                 {"IdIterator", &octad_iterator_spec, &octad_iterator_type},
                  {"Encoder", &octad_encoder_spec, NULL},
                  {"Decoder", &octad_decoder_spec, NULL}};
     for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
