@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octad_arch import ArchError, linear_cross_entropy, token_log_probs
+from octad_arch.loss_head import loss_and_gradient
 
 
 def problem(rows, d_model=5, vocab_size=11, ignored=(), dtype=torch.float64, seed=0):
@@ -166,3 +167,33 @@ def test_loss_head_refuses_unknown_settings():
         linear_cross_entropy(hidden, weight, targets, chunk=0)
     with pytest.raises(ArchError, match="chunk=-1"):
         token_log_probs(hidden, weight, targets, chunk=-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_loss_and_gradient_equal_autograd(dtype):
+    logits = (3 * torch.randn(7, 13, dtype=torch.float64)).to(dtype)
+    targets = torch.randint(13, (7,))
+    leaf = logits.double().requires_grad_()
+    expected = F.cross_entropy(leaf, targets, reduction="sum")
+    (0.3 * expected).backward()
+    loss, gradient = loss_and_gradient(logits, targets, 0.3)
+    assert gradient.dtype == dtype
+    rounding = 4e-3 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(loss.double(), expected.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradient.double(), leaf.grad, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_linear_cross_entropy_on_a_gpu_equals_the_cpu(dtype):
+    hidden, weight = torch.randn(37, 16), torch.randn(101, 16)
+    targets = torch.randint(101, (37,))
+    results = []
+    for device, kind in (("cpu", torch.float64), ("cuda", dtype)):
+        h, w = (x.to(device, kind).requires_grad_() for x in (hidden.to(dtype), weight.to(dtype)))
+        loss = linear_cross_entropy(h, w, targets.to(device), chunk=16)
+        loss.backward()
+        results.append([x.double().cpu() for x in (loss.detach(), h.grad, w.grad)])
+    rounding = 2e-2 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(results[1], results[0], rtol=rounding, atol=rounding)
