@@ -28,6 +28,7 @@ from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLa
 from .linear import ResidualOutput
 from .loss_head import linear_cross_entropy, token_log_probs
 from .mixing import mix
+from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .past import DynamicCache
 from .position import AbsolutePosition, LearnedPositions
@@ -66,6 +67,8 @@ __all__ = [
     "Llama3Scaling",
     "MLPModule",
     "Mixer",
+    "MoE",
+    "MoEModule",
     "NTKScaling",
     "Norm",
     "OffsetRMSNorm",
@@ -82,9 +85,12 @@ __all__ = [
     "ResidualOutput",
     "RoPE",
     "Rotation",
+    "Router",
     "SandwichNorm",
     "Scaled",
     "Scaling",
+    "SigmoidRouter",
+    "SoftmaxRouter",
     "StateCache",
     "Stream",
     "SwiGLU",
@@ -95,6 +101,7 @@ __all__ = [
     "gelu_tanh",
     "linear_cross_entropy",
     "llama_decoder",
+    "load_balancing_loss",
     "load_pretrained",
     "mix",
     "qwen3_decoder",
@@ -106,4 +113,5 @@ __all__ = [
     "save_pretrained",
     "silu",
     "token_log_probs",
+    "update_router_biases",
 ]

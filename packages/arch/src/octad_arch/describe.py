@@ -48,9 +48,10 @@ def _shapes(spec: Decoder, layer: LayerSpec) -> list[str]:
 
 
 def _plain(value: object) -> str:
-    """A value as its constructor would be written; a function by its name."""
+    """A value as its constructor would be written, without what is its default; a function by its name."""
     if is_dataclass(value) and not isinstance(value, type):
-        arguments = ", ".join(f"{part.name}={_plain(getattr(value, part.name))}" for part in fields(value))
+        given = [part for part in fields(value) if part.init and getattr(value, part.name) != part.default]
+        arguments = ", ".join(f"{part.name}={_plain(getattr(value, part.name))}" for part in given)
         return f"{type(value).__name__}({arguments})"
     return getattr(value, "__name__", None) or repr(value)
 

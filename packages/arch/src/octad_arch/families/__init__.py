@@ -7,8 +7,13 @@ from ..errors import ArchError
 from .cohere import COHERE, COHERE2
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
-from .gpt import BLOOM, GPT2, GPT_J, GPT_NEOX, OPT, PHI, STABLELM, STARCODER2
+from .glm import GLM, GLM4
+from .gpt import GPT2, GPT_J, GPT_NEOX
+from .gpt_bigcode import GPT_BIGCODE
+from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
 from .llama import ARCEE, GRANITE, HELIUM, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3
+from .llama_kin import MINISTRAL, NANOCHAT, OLMO3, SEED_OSS
+from .moe import GLM4_MOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE
 from .reading import Config
 
 FAMILIES: tuple[Family, ...] = (
@@ -35,6 +40,18 @@ FAMILIES: tuple[Family, ...] = (
     STARCODER2,
     OPT,
     BLOOM,
+    MIXTRAL,
+    OLMOE,
+    QWEN2_MOE,
+    QWEN3_MOE,
+    GLM4_MOE,
+    GLM,
+    GLM4,
+    OLMO3,
+    SEED_OSS,
+    MINISTRAL,
+    NANOCHAT,
+    GPT_BIGCODE,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

@@ -1,12 +1,10 @@
 """GPT-2 and the families between it and Llama: LayerNorm with offsets, a plain or gated block, many positions."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 
 from ..attention import Attention
-from ..bias import ALiBi
 from ..checkpoint_map import Tensors, Weight, transposed
 from ..decoder import Decoder
 from ..feed_forward import MLP, SwiGLU
@@ -18,18 +16,21 @@ from .family import DecoderFamily
 from .reading import Config, Entries, activation, activation_name, heads, needed, refuse, rotary, rotary_entries
 
 
-def _norm_of(key: str) -> Callable[[Entries], LayerNorm]:
+def norm_of(key: str) -> Callable[[Entries], LayerNorm]:
+    """The LayerNorm whose eps stands under that key."""
     return lambda config: LayerNorm(config.get(key, 1e-5))
 
 
-def _first(spec: Decoder) -> tuple[Attention, MLP | SwiGLU] | None:
+def first_parts(spec: Decoder) -> tuple[Attention, MLP | SwiGLU] | None:
+    """Mixer and feed-forward block of the first layer, where the model is of this kind."""
     mixer, feed_forward = (getattr(spec.layers[0], name, None) for name in ("mixer", "feed_forward"))
     if not isinstance(mixer, Attention) or not isinstance(feed_forward, MLP | SwiGLU):
         return None
     return (mixer, feed_forward) if isinstance(spec.norm, LayerNorm) else None
 
 
-def _eps(spec: Decoder) -> float:
+def eps_of(spec: Decoder) -> float:
+    """That of the norm before the head."""
     assert isinstance(spec.norm, LayerNorm)
     return spec.norm.eps
 
@@ -47,9 +48,11 @@ def _by_head(theirs: str, ours: list[str], num_heads: int) -> Weight:
     return Weight((theirs,), tuple(ours), read, write)
 
 
-def _fused_by_head(theirs_name: str, ours_prefix: str) -> Callable[[Decoder, str, str], Iterable[Weight]]:
+def fused_by_head(theirs_name: str, ours_prefix: str) -> Callable[[Decoder, str, str], Iterable[Weight]]:
+    """A fused q, k, v by head, where ours are the parts of that prefix."""
+
     def fused(spec: Decoder, ours: str, theirs: str) -> Iterable[Weight]:
-        found = _first(spec)
+        found = first_parts(spec)
         assert found is not None
         for kind in ("weight", "bias") if found[0].bias else ("weight",):
             parts = [f"{ours}.{ours_prefix}.{part}.{kind}" for part in ("query", "key", "value")]
@@ -70,19 +73,19 @@ def _gpt2_layer(config: Entries, index: int) -> Layer:
     mixer = Attention(num_heads, num_heads, d_head, None, bias=True, output_bias=True)
     d_ff = config.get("n_inner") or 4 * needed(config, "hidden_size")
     feed_forward = MLP(d_ff, activation(config, "activation_function", "gelu_new"), bias=True)
-    return Layer(mixer, feed_forward, _norm_of("layer_norm_epsilon")(config))
+    return Layer(mixer, feed_forward, norm_of("layer_norm_epsilon")(config))
 
 
 def _gpt2_entries(spec: Decoder) -> Config | None:
-    found = _first(spec)
+    found = first_parts(spec)
     if found is None:
         return None
     act = activation_name(found[1].activation, "gelu_new")
-    return {"n_inner": found[1].d_ff, "activation_function": act, "layer_norm_epsilon": _eps(spec)}
+    return {"n_inner": found[1].d_ff, "activation_function": act, "layer_norm_epsilon": eps_of(spec)}
 
 
 def _gpt2_fused(spec: Decoder, ours: str, theirs: str) -> Iterable[Weight]:
-    found = _first(spec)
+    found = first_parts(spec)
     assert found is not None
     parts = [f"{ours}.mixer.block.{part}" for part in ("query", "key", "value")]
     yield Weight(
@@ -109,7 +112,7 @@ GPT2 = DecoderFamily(
     "gpt2",
     "GPT2LMHeadModel",
     _gpt2_layer,
-    _norm_of("layer_norm_epsilon"),
+    norm_of("layer_norm_epsilon"),
     _gpt2_entries,
     {
         "mixer.input_norm": "ln_1",
@@ -145,14 +148,15 @@ def _neox_layer(config: Entries, index: int) -> LayerSpec:
     position = rotary(config, d_head, theta=base, turned=share)
     mixer = Attention(num_heads, num_heads, d_head, position, bias=bias, output_bias=bias)
     feed_forward = MLP(needed(config, "intermediate_size"), activation(config, default="gelu"), bias=True)
-    norm = _norm_of("layer_norm_eps")(config)
+    norm = norm_of("layer_norm_eps")(config)
     if config.get("use_parallel_residual", True):
         return ParallelLayer(mixer, feed_forward, norm, shares_norm=False)
     return Layer(mixer, feed_forward, norm)
 
 
-def _rotary_mlp_entries(spec: Decoder, act_key: str, preferred: str) -> Config | None:
-    found = _first(spec)
+def rotary_mlp_entries(spec: Decoder, act_key: str, preferred: str) -> Config | None:
+    """What the families with rotary positions and one plain or gated block share."""
+    found = first_parts(spec)
     if found is None or not isinstance(found[0].position, RoPE):
         return None
     rope, act = rotary_entries(found[0].position, found[0].d_head), activation_name(found[1].activation, preferred)
@@ -163,25 +167,25 @@ def _rotary_mlp_entries(spec: Decoder, act_key: str, preferred: str) -> Config |
 
 
 def _neox_entries(spec: Decoder) -> Config | None:
-    written, found = _rotary_mlp_entries(spec, "hidden_act", "gelu"), _first(spec)
+    written, found = rotary_mlp_entries(spec, "hidden_act", "gelu"), first_parts(spec)
     if written is None or found is None:
         return None
     is_parallel = isinstance(spec.layers[0], ParallelLayer)
-    more = {"layer_norm_eps": _eps(spec), "use_parallel_residual": is_parallel, "attention_bias": found[0].bias}
+    more = {"layer_norm_eps": eps_of(spec), "use_parallel_residual": is_parallel, "attention_bias": found[0].bias}
     rope = {"rotary_pct": written["rope_parameters"].get("partial_rotary_factor", 1.0)}
     return written | more | rope
 
 
 def _neox_fused(spec: Decoder, ours: str, theirs: str) -> Iterable[Weight]:
     prefix = "mixer" if isinstance(spec.layers[0], ParallelLayer) else "mixer.block"
-    return _fused_by_head("attention.query_key_value", prefix)(spec, ours, theirs)
+    return fused_by_head("attention.query_key_value", prefix)(spec, ours, theirs)
 
 
 GPT_NEOX = DecoderFamily(
     "gpt_neox",
     "GPTNeoXForCausalLM",
     _neox_layer,
-    _norm_of("layer_norm_eps"),
+    norm_of("layer_norm_eps"),
     _neox_entries,
     {
         "mixer_norm": "input_layernorm",
@@ -211,15 +215,15 @@ def _gptj_layer(config: Entries, index: int) -> ParallelLayer:
     mixer = Attention(num_heads, num_heads, d_head, RoPE(channels=channels, neighbours=True))
     d_ff = config.get("n_inner") or 4 * needed(config, "hidden_size")
     function = activation(config, "activation_function", "gelu_new")
-    return ParallelLayer(mixer, MLP(d_ff, function, bias=True), _norm_of("layer_norm_epsilon")(config))
+    return ParallelLayer(mixer, MLP(d_ff, function, bias=True), norm_of("layer_norm_epsilon")(config))
 
 
 def _gptj_entries(spec: Decoder) -> Config | None:
-    found = _first(spec)
+    found = first_parts(spec)
     if found is None or not isinstance(found[0].position, RoPE):
         return None
     act = activation_name(found[1].activation, "gelu_new")
-    written = {"n_inner": found[1].d_ff, "activation_function": act, "layer_norm_epsilon": _eps(spec)}
+    written = {"n_inner": found[1].d_ff, "activation_function": act, "layer_norm_epsilon": eps_of(spec)}
     return written | {"rotary_dim": found[0].position.channels or found[0].d_head}
 
 
@@ -227,7 +231,7 @@ GPT_J = DecoderFamily(
     "gptj",
     "GPTJForCausalLM",
     _gptj_layer,
-    _norm_of("layer_norm_epsilon"),
+    norm_of("layer_norm_epsilon"),
     _gptj_entries,
     {
         "mixer_norm": "ln_1",
@@ -247,212 +251,4 @@ GPT_J = DecoderFamily(
     "transformer.h.{i}",
     lambda config: {"head_bias": True},
     aliases=GPT2.aliases,
-)
-
-
-def _phi_layer(config: Entries, index: int) -> ParallelLayer:
-    refuse(config, "phi", qk_layernorm=(False,))
-    num_heads, num_kv_heads, d_head = heads(dict(config) | {"head_dim": None})
-    mixer = Attention(num_heads, num_kv_heads, d_head, rotary(config, d_head, turned=0.5), bias=True, output_bias=True)
-    feed_forward = MLP(needed(config, "intermediate_size"), activation(config, default="gelu_new"), bias=True)
-    return ParallelLayer(mixer, feed_forward, _norm_of("layer_norm_eps")(config))
-
-
-def _phi_entries(spec: Decoder) -> Config | None:
-    written, found = _rotary_mlp_entries(spec, "hidden_act", "gelu_new"), _first(spec)
-    if written is None or found is None:
-        return None
-    return written | {"layer_norm_eps": _eps(spec), "num_key_value_heads": found[0].num_kv_heads}
-
-
-PHI = DecoderFamily(
-    "phi",
-    "PhiForCausalLM",
-    _phi_layer,
-    _norm_of("layer_norm_eps"),
-    _phi_entries,
-    {
-        "mixer_norm": "input_layernorm",
-        "mixer.query": "self_attn.q_proj",
-        "mixer.key": "self_attn.k_proj",
-        "mixer.value": "self_attn.v_proj",
-        "mixer.output": "self_attn.dense",
-        "feed_forward.up": "mlp.fc1",
-        "feed_forward.down": "mlp.fc2",
-    },
-    {
-        "embedding": "model.embed_tokens",
-        "norm": "model.final_layernorm",
-        "head": "lm_head",
-        "head_bias": "lm_head.bias",
-    },
-    options=lambda config: {"head_bias": True},
-)
-
-_SELF_ATTENTION = {
-    "mixer.input_norm": "input_layernorm",
-    "mixer.block.query": "self_attn.q_proj",
-    "mixer.block.key": "self_attn.k_proj",
-    "mixer.block.value": "self_attn.v_proj",
-    "mixer.block.output": "self_attn.o_proj",
-    "feed_forward.input_norm": "post_attention_layernorm",
-}
-
-
-def _stablelm_layer(config: Entries, index: int) -> Layer:
-    refuse(config, "stablelm", qk_layernorm=(False,), use_parallel_residual=(False,))
-    num_heads, num_kv_heads, d_head = heads(dict(config) | {"head_dim": None})
-    position = rotary(config, d_head, turned=0.25)
-    mixer = Attention(num_heads, num_kv_heads, d_head, position, bias=config.get("use_qkv_bias", False))
-    feed_forward = SwiGLU(needed(config, "intermediate_size"), activation=activation(config))
-    return Layer(mixer, feed_forward, _norm_of("layer_norm_eps")(config))
-
-
-def _stablelm_entries(spec: Decoder) -> Config | None:
-    written, found = _rotary_mlp_entries(spec, "hidden_act", "silu"), _first(spec)
-    if written is None or found is None:
-        return None
-    more = {"layer_norm_eps": _eps(spec), "num_key_value_heads": found[0].num_kv_heads}
-    return written | more | {"use_qkv_bias": found[0].bias}
-
-
-STABLELM = DecoderFamily(
-    "stablelm",
-    "StableLmForCausalLM",
-    _stablelm_layer,
-    _norm_of("layer_norm_eps"),
-    _stablelm_entries,
-    _SELF_ATTENTION
-    | {
-        "feed_forward.block.gate": "mlp.gate_proj",
-        "feed_forward.block.up": "mlp.up_proj",
-        "feed_forward.block.down": "mlp.down_proj",
-    },
-)
-
-
-def _starcoder2_layer(config: Entries, index: int) -> Layer:
-    num_heads, num_kv_heads, d_head = heads(dict(config) | {"head_dim": None})
-    bias = config.get("use_bias", True)
-    position, window = rotary(config, d_head), config.get("sliding_window")
-    mixer = Attention(num_heads, num_kv_heads, d_head, position, bias=bias, output_bias=bias, window=window)
-    feed_forward = MLP(needed(config, "intermediate_size"), activation(config, default="gelu_pytorch_tanh"), bias=bias)
-    return Layer(mixer, feed_forward, _norm_of("norm_epsilon")(config))
-
-
-def _starcoder2_entries(spec: Decoder) -> Config | None:
-    written, found = _rotary_mlp_entries(spec, "hidden_act", "gelu_pytorch_tanh"), _first(spec)
-    if written is None or found is None:
-        return None
-    more = {"norm_epsilon": _eps(spec), "num_key_value_heads": found[0].num_kv_heads, "use_bias": found[0].bias}
-    return written | more | {"sliding_window": found[0].window}
-
-
-STARCODER2 = DecoderFamily(
-    "starcoder2",
-    "Starcoder2ForCausalLM",
-    _starcoder2_layer,
-    _norm_of("norm_epsilon"),
-    _starcoder2_entries,
-    _SELF_ATTENTION | {"feed_forward.block.up": "mlp.c_fc", "feed_forward.block.down": "mlp.c_proj"},
-    tied=True,
-)
-
-
-def _opt_layer(config: Entries, index: int) -> Layer:
-    width = needed(config, "hidden_size")
-    refuse(
-        config,
-        "opt",
-        word_embed_proj_dim=(width, None),
-        _remove_final_layer_norm=(False,),
-        layer_norm_elementwise_affine=(True,),
-        do_layer_norm_before=(True,),
-    )
-    num_heads, _, d_head = heads(config)
-    bias = config.get("enable_bias", True)
-    mixer = Attention(num_heads, num_heads, d_head, None, bias=bias, output_bias=bias)
-    feed_forward = MLP(needed(config, "ffn_dim"), activation(config, "activation_function", "relu"), bias=bias)
-    return Layer(mixer, feed_forward, LayerNorm())
-
-
-def _opt_entries(spec: Decoder) -> Config | None:
-    found = _first(spec)
-    if found is None:
-        return None
-    act = activation_name(found[1].activation, "relu")
-    written = {"ffn_dim": found[1].d_ff, "activation_function": act, "enable_bias": found[0].bias}
-    return written | {"word_embed_proj_dim": spec.d_model, "do_layer_norm_before": True}
-
-
-OPT = DecoderFamily(
-    "opt",
-    "OPTForCausalLM",
-    _opt_layer,
-    lambda config: LayerNorm(),
-    _opt_entries,
-    {
-        "mixer.input_norm": "self_attn_layer_norm",
-        "mixer.block.query": "self_attn.q_proj",
-        "mixer.block.key": "self_attn.k_proj",
-        "mixer.block.value": "self_attn.v_proj",
-        "mixer.block.output": "self_attn.out_proj",
-        "feed_forward.input_norm": "final_layer_norm",
-        "feed_forward.block.up": "fc1",
-        "feed_forward.block.down": "fc2",
-    },
-    {
-        "embedding": "model.decoder.embed_tokens",
-        "position.table": "model.decoder.embed_positions",
-        "norm": "model.decoder.final_layer_norm",
-        "head": "lm_head",
-    },
-    "model.decoder.layers.{i}",
-    lambda config: {"position": LearnedPositions(config.get("max_position_embeddings", 2048), offset=2)},
-    tied=True,
-)
-
-
-def _bloom_layer(config: Entries, index: int) -> Layer:
-    refuse(config, "bloom", apply_residual_connection_post_layernorm=(False,))
-    num_heads, _, d_head = heads(config)
-    mixer = Attention(num_heads, num_heads, d_head, None, bias=True, output_bias=True, position_bias=ALiBi())
-    d_ff = 4 * needed(config, "hidden_size")
-    return Layer(
-        mixer, MLP(d_ff, activation({"hidden_act": "gelu_new"}), bias=True), _norm_of("layer_norm_epsilon")(config)
-    )
-
-
-def _bloom_entries(spec: Decoder) -> Config | None:
-    return None if _first(spec) is None else {"layer_norm_epsilon": _eps(spec)}
-
-
-def _bloom_options(config: Entries) -> dict[str, Any]:
-    return {"embedding_norm": _norm_of("layer_norm_epsilon")(config)}
-
-
-BLOOM = DecoderFamily(
-    "bloom",
-    "BloomForCausalLM",
-    _bloom_layer,
-    _norm_of("layer_norm_epsilon"),
-    _bloom_entries,
-    {
-        "mixer.input_norm": "input_layernorm",
-        "mixer.block.output": "self_attention.dense",
-        "feed_forward.input_norm": "post_attention_layernorm",
-        "feed_forward.block.up": "mlp.dense_h_to_4h",
-        "feed_forward.block.down": "mlp.dense_4h_to_h",
-    },
-    {
-        "embedding": "transformer.word_embeddings",
-        "embedding_norm": "transformer.word_embeddings_layernorm",
-        "norm": "transformer.ln_f",
-        "head": "lm_head",
-    },
-    "transformer.h.{i}",
-    _bloom_options,
-    tied=True,
-    fused=_fused_by_head("self_attention.query_key_value", "mixer.block"),
-    aliases={"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"},
 )

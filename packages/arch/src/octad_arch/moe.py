@@ -1,0 +1,261 @@
+"""Mixture of experts: each token is worked on by the few of many feed-forward blocks that a router picks for it."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .activation import Activation, silu
+from .cost import Cost, dense
+from .errors import ArchError, require, require_positive
+from .feed_forward import SwiGLU
+
+
+class Choice(NamedTuple):
+    """What a router decides for N tokens: k experts each, their weights, and the probabilities it had for all E."""
+
+    experts: Int[Tensor, "tokens k"]
+    weights: Float[Tensor, "tokens k"]
+    probabilities: Float[Tensor, "tokens experts"]
+
+
+class Router(Protocol):
+    """A value that turns the logits of all experts into a choice of `top_k`."""
+
+    @property
+    def top_k(self) -> int:
+        """Experts a token."""
+        ...
+
+    @property
+    def is_balanced_by_bias(self) -> bool:
+        """Whether the choice looks at a bias that `update_router_biases` moves."""
+        ...
+
+    def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
+        """The choice for each token."""
+        ...
+
+
+@dataclass(frozen=True)
+class SoftmaxRouter:
+    """p = softmax(logits); the k largest, with weights p or p / Σp of those (Mixtral, Qwen3-MoE, OLMoE).
+
+    Args:
+        top_k: experts a token.
+        renormalise: weights add up to 1, which equals a softmax over the chosen logits alone (gpt-oss).
+    Source: Shazeer et al. 2017 (arXiv 1701.06538), Mixtral (arXiv 2401.04088).
+    """
+
+    top_k: int
+    renormalise: bool = True
+    is_balanced_by_bias: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        require_positive(top_k=self.top_k)
+
+    def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
+        """The choice for each token, computed in float32 at least."""
+        probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        weights, experts = probabilities.topk(self.top_k, -1)
+        if self.renormalise:
+            weights = weights / weights.sum(-1, keepdim=True)
+        return Choice(experts, weights.to(logits.dtype), probabilities)
+
+
+@dataclass(frozen=True)
+class SigmoidRouter:
+    """s = sigmoid(logits); the k largest of s + bias, with weights scale * s / Σs of those (DeepSeek-V3, GLM-4.5).
+
+    With groups only experts of the best `kept_groups` groups are looked at, a group being as good as its two best. The
+    bias decides the choice alone, so that it can balance the load without a loss (Wang et al. 2024, arXiv 2408.15664).
+
+    Args:
+        top_k: experts a token.
+        scale: factor of the weights.
+        renormalise: divide by the sum.
+        groups: equal parts of the experts.
+        kept_groups: how many of them are looked at.
+    Source: DeepSeek-V3 (arXiv 2412.19437), section 2.1.2.
+    """
+
+    top_k: int
+    scale: float = 1.0
+    renormalise: bool = True
+    groups: int = 1
+    kept_groups: int = 1
+    is_balanced_by_bias: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        require_positive(top_k=self.top_k, scale=self.scale, groups=self.groups, kept_groups=self.kept_groups)
+        require(self.kept_groups <= self.groups, f"kept_groups={self.kept_groups} of groups={self.groups}; keep fewer")
+
+    def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
+        """The choice for each token, computed in float32 at least."""
+        scores = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+        ranked = scores if bias is None else scores + bias
+        if self.kept_groups < self.groups:
+            grouped = ranked.view(*ranked.shape[:-1], self.groups, ranked.shape[-1] // self.groups)
+            best = grouped.topk(min(2, grouped.shape[-1]), -1).values.sum(-1).topk(self.kept_groups, -1).indices
+            is_kept = torch.zeros_like(grouped[..., 0], dtype=torch.bool).scatter(-1, best, True)
+            ranked = grouped.masked_fill(~is_kept[..., None], -torch.inf).flatten(-2)
+        experts = ranked.topk(self.top_k, -1).indices
+        weights = scores.gather(-1, experts)
+        if self.renormalise:
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        weights = weights * self.scale
+        return Choice(experts, weights.to(logits.dtype), scores / scores.sum(-1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class MoE:
+    """Σ over the chosen experts of weight * down(activation(gate(x)) * up(x)), and what all tokens share.
+
+    Args:
+        num_experts: experts to choose from.
+        d_ff: width inside of each.
+        router: how they are chosen.
+        activation: of the gates.
+        shared: a block for all tokens, added (DeepSeekMoE, arXiv 2401.06066).
+        shared_gate: multiply it by sigmoid(w x) (Qwen2-MoE).
+    No token is dropped, whatever the load.
+    """
+
+    num_experts: int
+    d_ff: int
+    router: Router
+    activation: Activation = silu
+    shared: SwiGLU | None = None
+    shared_gate: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(num_experts=self.num_experts, d_ff=self.d_ff)
+        top_k, groups = self.router.top_k, getattr(self.router, "groups", 1)
+        require(top_k <= self.num_experts, f"top_k={top_k} of num_experts={self.num_experts}; choose fewer")
+        require(self.num_experts % groups == 0, f"groups={groups} does not divide num_experts={self.num_experts}")
+        has_gated = self.shared is not None or not self.shared_gate
+        require(has_gated, "shared_gate=True without a shared block; give `shared`")
+
+    def build(self, d_model: int) -> "MoEModule":
+        """The module for a model of that width."""
+        return MoEModule(self, d_model)
+
+    def cost(self, d_model: int) -> Cost:
+        """All experts are parameters; a token uses `top_k` of them, the router and what is shared."""
+        expert = 3 * d_model * self.d_ff
+        total = dense(self.num_experts * d_model, self.router.is_balanced_by_bias * self.num_experts)
+        used = self.router.top_k * expert
+        total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
+        if self.shared is not None:
+            total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
+        return total
+
+
+class MoEModule(nn.Module):
+    """`MoE` with its weights. Shapes: N tokens, K chosen, E experts, D d_model, F d_ff.
+
+    After a forward pass in training mode `probability` and `share` tell how the router chose: its mean probability
+    of each expert, and the tokens that each got as a share of all (they add up to K).
+    """
+
+    probability: Tensor | None
+    share: Tensor | None
+
+    def __init__(self, spec: MoE, d_model: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.router = nn.Linear(d_model, spec.num_experts, bias=False)
+        balanced = spec.router.is_balanced_by_bias
+        self.router_bias = nn.Parameter(torch.zeros(spec.num_experts), requires_grad=False) if balanced else None
+        self.gate_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
+        self.up_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
+        self.down_EDF = nn.Parameter(torch.empty(spec.num_experts, d_model, spec.d_ff))
+        self.shared = None if spec.shared is None else spec.shared.build(d_model)
+        self.shared_gate = nn.Linear(d_model, 1, bias=False) if spec.shared_gate else None
+        self.probability = self.share = None
+
+    def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
+        """Experts as any matrix, those of `down` as maps onto the residual stream; the bias 0."""
+        for parameter, size in ((self.gate_EFD, std), (self.up_EFD, std), (self.down_EDF, residual_std)):
+            drawn = torch.empty(parameter.shape, dtype=torch.float32, device=generator.device)
+            parameter.detach().copy_(drawn.normal_(0.0, size, generator=generator))
+        if self.router_bias is not None:
+            self.router_bias.detach().zero_()
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Each token by its experts."""
+        x_ND = x.reshape(-1, x.shape[-1])
+        choice = self.spec.router.choose(self.router(x_ND), self.router_bias)
+        mixed_ND = self._experts(x_ND, choice)
+        if self.training:
+            counts = torch.bincount(choice.experts.flatten(), minlength=self.spec.num_experts)
+            self.share = counts / max(len(x_ND), 1)
+            self.probability = choice.probabilities.mean(0)
+        if self.shared is not None:
+            shared_ND: Tensor = self.shared(x_ND)
+            if self.shared_gate is not None:
+                shared_ND = torch.sigmoid(self.shared_gate(x_ND)) * shared_ND
+            mixed_ND = mixed_ND + shared_ND
+        return mixed_ND.view(x.shape)
+
+    def _experts(self, x_ND: Tensor, choice: Choice) -> Tensor:
+        """Sort the (token, expert) pairs by expert, so that each expert is one product over its tokens."""
+        order = choice.experts.flatten().argsort(stable=True)
+        tokens = order // choice.experts.shape[1]
+        counts = torch.bincount(choice.experts.flatten(), minlength=self.spec.num_experts).tolist()
+        parts = []
+        for expert, part in enumerate(torch.split(x_ND[tokens], counts)):
+            if len(part):
+                inner = self.spec.activation(part @ self.gate_EFD[expert].T) * (part @ self.up_EFD[expert].T)
+                parts.append(inner @ self.down_EDF[expert].T)
+        if not parts:
+            return torch.zeros_like(x_ND)
+        weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]
+        return torch.zeros_like(x_ND).index_add(0, tokens, weighted.to(x_ND.dtype))
+
+
+def _routed(model: nn.Module) -> list[MoEModule]:
+    found = [module for module in model.modules() if isinstance(module, MoEModule)]
+    if not found or any(module.share is None for module in found):
+        raise ArchError("no router has chosen yet; the model needs MoE blocks and a forward pass in training mode")
+    return found
+
+
+def load_balancing_loss(model: nn.Module) -> Float[Tensor, ""]:
+    """E * Σ_e share_e * probability_e, both averaged over the layers: smallest, at top_k, where all experts are alike.
+
+    To be added to the training loss, times about 0.01; the gradient flows through the probabilities.
+
+    Raises:
+        ArchError: no forward pass in training mode before it, or layers with different numbers of experts.
+    Source: Fedus et al. 2021, eq. 4-6 (arXiv 2101.03961), pooled over layers as Hugging Face does.
+    """
+    routed = _routed(model)
+    sizes = {module.spec.num_experts for module in routed}
+    require(len(sizes) == 1, f"layers have {sorted(sizes)} experts; their loads cannot be averaged")
+    shares = torch.stack([module.share for module in routed if module.share is not None]).mean(0)
+    probabilities = torch.stack([m.probability for m in routed if m.probability is not None]).mean(0)
+    return routed[0].spec.num_experts * (shares * probabilities).sum()
+
+
+@torch.no_grad()
+def update_router_biases(model: nn.Module, rate: float = 1e-3) -> None:
+    """bias_e += rate * sign(mean share - share_e): experts with too many tokens are chosen less. No loss, no gradient.
+
+    To be called after each optimizer step; where ranks see different tokens, average `share` over them first.
+
+    Args:
+        model: with routers that are balanced by a bias; others are left alone.
+        rate: step of the bias, > 0.
+
+    Raises:
+        ArchError: no forward pass in training mode before it.
+    Source: Wang et al. 2024, algorithm 1 (arXiv 2408.15664).
+    """
+    require_positive(rate=rate)
+    for module in _routed(model):
+        if module.router_bias is not None and module.share is not None:
+            step = rate * torch.sign(module.share.mean() - module.share)
+            module.router_bias.add_(step.to(module.router_bias.dtype))
