@@ -17,7 +17,7 @@ class History:
     def __init__(self, rows):
         self.rows = [[] for _ in range(rows)]
 
-    def attend(self, q, k, v, positions, window=None, scale=None):
+    def attend(self, q, k, v, positions, window=None, scale=None, sinks=None, softcap=None, slopes=None):
         out = torch.zeros(*q.shape[:3], v.shape[3], dtype=q.dtype)
         group = q.shape[1] // k.shape[1]
         for b, row in enumerate(self.rows):
@@ -29,8 +29,13 @@ class History:
                 for h in range(q.shape[1] if position >= 0 else 0):
                     keys = torch.stack([e[1][h // group] for e in seen])
                     values = torch.stack([e[2][h // group] for e in seen])
-                    weights = (keys @ q[b, h, t] * (scale or q.shape[3] ** -0.5)).softmax(0)
-                    out[b, h, t] = weights @ values
+                    scores = keys @ q[b, h, t] * (scale or q.shape[3] ** -0.5)
+                    scores = scores if softcap is None else softcap * (scores / softcap).tanh()
+                    if slopes is not None:
+                        scores = scores - slopes[h] * torch.tensor([position - e[0] for e in seen])
+                    if sinks is not None:
+                        scores = torch.cat([scores, sinks[h : h + 1]])
+                    out[b, h, t] = scores.softmax(0)[: len(seen)] @ values
         return out
 
 
@@ -52,6 +57,30 @@ def next_positions(data, last, seq, side):
         rows.append(values + padding if side == "right" else padding + values)
         last[row] = values[-1] if values else newest
     return torch.tensor(rows).reshape(len(last), seq)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_sinks_softcap_and_bias_match_the_loop(data):
+    batch, (kv_heads, group) = data.draw(st.integers(1, 3)), data.draw(st.sampled_from([(1, 1), (2, 2), (1, 3)]))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
+    heads, options = kv_heads * group, {"window": data.draw(st.sampled_from([None, 2]))}
+    options["softcap"] = data.draw(st.sampled_from([None, 1.5]))
+    slopes = data.draw(st.sampled_from([None, torch.rand(heads, generator=generator, dtype=torch.float64)]))
+    sinks = data.draw(st.sampled_from([None, torch.randn(heads, generator=generator, dtype=torch.float64)]))
+
+    def bias(queries, keys):
+        return -slopes[:, None, None] * (queries[:, None, :, None] - keys[:, None, None, :])
+
+    cache, history, last = KVCache(batch, capacity=2), History(batch), [-1] * batch
+    for _ in range(3):
+        positions = next_positions(data, last, data.draw(st.integers(1, 4)), "left")
+        q, k, v = draw(generator, batch, heads, kv_heads, positions.shape[1], 4, 5)
+        expected = history.attend(q, k, v, positions, sinks=sinks, slopes=slopes, **options)
+        got = cache.attend(0, q, k, v, positions, sinks=sinks, bias=None if slopes is None else bias, **options)
+        padding = (positions < 0)[:, None, :, None]
+        assert got.isfinite().all()
+        torch.testing.assert_close(got.masked_fill(padding, 0.0), expected, **EXACT)
 
 
 @settings(max_examples=40, deadline=None)

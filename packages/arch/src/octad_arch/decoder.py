@@ -135,9 +135,9 @@ class DecoderModel(nn.Module):
         cache: AttentionCache | None = None,
     ) -> Float[Tensor, "batch seq vocab"]:
         """Logits of the next token at every position; arguments as in `hidden`."""
-        return self.logits(self.hidden(tokens, positions, cache))
+        return self.logits_at(self.hidden(tokens, positions, cache))
 
-    def logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
+    def logits_at(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """What the head makes of the normalised states."""
         logits = F.linear(hidden, self.output_weight, self.head_bias)
         cap = self.spec.logit_softcap

@@ -1,7 +1,8 @@
-"""Rotary position embedding (RoPE), in the half-split convention of Hugging Face's Llama and Qwen.
+"""Rotary position embedding (RoPE), in the two conventions of Hugging Face.
 
-The pairs that turn together are (x[i], x[i + d_head/2]), not the neighbours (x[2i], x[2i+1]) of the paper. Both are the
-same function up to a fixed permutation of the channels, so weights must be read in the convention they were trained in.
+The pairs that turn together are (x[i], x[i + d_head/2]) in Llama and Qwen, and the neighbours (x[2i], x[2i+1]) of the
+paper in GPT-J, GLM and Cohere. Both are the same function up to a fixed permutation of the channels, so weights must be
+read in the convention they were trained in.
 """
 
 from dataclasses import dataclass

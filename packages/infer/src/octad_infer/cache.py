@@ -3,7 +3,7 @@
 Legend: B rows, H query heads, K key-value heads, T new tokens, S slots, D head width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from octad_infer.errors import InferError
-from octad_infer.slots import Slots, Step
+from octad_infer.slots import EMPTY, Slots, Step
 
 RowLike = Sequence[int] | Int[Tensor, "rows"]
 
@@ -76,8 +76,11 @@ class KVCache:
         *,
         scale: float | None = None,
         window: int | None = None,
+        sinks: Float[Tensor, "heads"] | None = None,
+        softcap: float | None = None,
+        bias: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "batch heads seq d_value"]:
-        """softmax(q k^T * scale) v over this row's stored tokens at positions <= the query's, the new ones included.
+        """softmax(q k^T * scale + bias) v over this row's tokens at positions <= the query's, the new ones included.
 
         Args:
             layer: which layer asks; each asks once in a forward pass, and the first to ask opens the pass.
@@ -87,6 +90,10 @@ class KVCache:
             positions: absolute indices, rising within a row; -1 is padding: not stored, its output meaningless.
             scale: None means d_head ** -0.5.
             window: see only the last `window` positions, the query's own included; None means all.
+            sinks: one more logit a head in the softmax, with no value (gpt-oss).
+            softcap: scores become softcap * tanh(scores / softcap) (Gemma 2).
+            bias: from (batch, seq) query and (batch, slots) key positions to what is added to the scores,
+                (batch or 1, heads, seq, slots), such as ALiBi's.
 
         Raises:
             InferError: shapes disagree, positions do not rise, max_len is passed, or a layer skipped a pass.
@@ -100,6 +107,10 @@ class KVCache:
         values = self._store(self._values, layer, v, step)
         if step.used == 0:
             return q.new_zeros(*q.shape[:3], v.shape[3])
+        if sinks is not None or softcap is not None or bias is not None:
+            stored = keys[:, :, : step.used], values[:, :, : step.used]
+            added = None if bias is None else bias(positions, step.table.masked_fill(step.table == EMPTY, 0))
+            return _scored_attention(q, *stored, step.mask(window), scale, sinks, softcap, added)
         if step.is_fresh and window is None:
             # Right padding lies after every real query, so the plain causal mask is already exact.
             seq = q.shape[2]
@@ -242,6 +253,34 @@ def _grouped_attention(
     line = q_BHTD.reshape(batch, kv_heads, heads // kv_heads, -1)
     mixed = F.scaled_dot_product_attention(line, k_BKSD, v_BKSD, attn_mask=mask, scale=scale)
     return mixed.reshape(batch, heads, 1, -1)
+
+
+def _scored_attention(
+    q_BHTD: Tensor,
+    k_BKSD: Tensor,
+    v_BKSD: Tensor,
+    mask: Tensor | None,
+    scale: float | None,
+    sinks_H: Tensor | None,
+    softcap: float | None,
+    added: Tensor | None,
+) -> Float[Tensor, "batch heads seq d_value"]:
+    """With the scores in memory, for what fused kernels do not know; the softmax in float32 at least."""
+    groups = q_BHTD.shape[1] // k_BKSD.shape[1]
+    k_BHSD, v_BHSD = k_BKSD.repeat_interleave(groups, 1), v_BKSD.repeat_interleave(groups, 1)
+    scores_BHTS = q_BHTD @ k_BHSD.transpose(-1, -2) * (q_BHTD.shape[-1] ** -0.5 if scale is None else scale)
+    if softcap is not None:
+        scores_BHTS = softcap * torch.tanh(scores_BHTS / softcap)
+    if added is not None:
+        scores_BHTS = scores_BHTS + added
+    scores_BHTS = scores_BHTS.to(torch.promote_types(scores_BHTS.dtype, torch.float32))
+    if mask is not None:
+        scores_BHTS = scores_BHTS.masked_fill(~mask, -torch.inf)
+    if sinks_H is not None:
+        sink = sinks_H.to(scores_BHTS.dtype)[:, None, None].expand(*scores_BHTS.shape[:3], 1)
+        scores_BHTS = torch.cat((scores_BHTS, sink), -1)
+    weights_BHTS = scores_BHTS.softmax(-1)[..., : k_BHSD.shape[2]]
+    return weights_BHTS.to(v_BHSD.dtype) @ v_BHSD
 
 
 def _grown(buffer: Tensor, capacity: int) -> Tensor:
