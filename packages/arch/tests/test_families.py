@@ -107,9 +107,9 @@ def randomised(model):
     return model.eval()
 
 
-def reference_of(case):
+def reference_of(case, **changes):
     model_type, entries = CASES[case]
-    config = AutoConfig.for_model(model_type, **{"bos_token_id": 1, "eos_token_id": 2} | entries)
+    config = AutoConfig.for_model(model_type, **{"bos_token_id": 1, "eos_token_id": 2} | entries | changes)
     config._attn_implementation = "eager"
     return randomised(AutoModelForCausalLM.from_config(config))
 
@@ -140,6 +140,19 @@ def test_family_equals_hugging_face_both_ways_and_cached(case, tmp_path):
     rounding = 1e-6 if "experts" in str(ours.keys()) else 0  # theirs sums experts in an order that may change
     with torch.no_grad():
         torch.testing.assert_close(again(TOKENS).logits, expected, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("case", sorted(CASES.keys() - {"gptj", "phi"}))  # whose head has an offset and is never tied
+def test_tied_and_untied_heads_equal_hugging_faces(case, tied, tmp_path):
+    reference = reference_of(case, tie_word_embeddings=tied)
+    reference.save_pretrained(tmp_path / "theirs")
+    model = load_pretrained(tmp_path / "theirs")
+    assert model.spec.tied_embeddings == tied
+    save_pretrained(model, tmp_path / "ours", model_type=CASES[case][0])
+    with torch.no_grad():
+        torch.testing.assert_close(model(TOKENS), reference(TOKENS).logits, **TOLERANCE)
+        assert torch.equal(load_pretrained(tmp_path / "ours")(TOKENS), model(TOKENS))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -15,7 +15,7 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias
-from .cache import AttentionBias, AttentionCache, StateCache
+from .cache import AttentionBias, AttentionCache
 from .context import Context
 from .cost import Cost
 from .decoder import Decoder, DecoderModel
@@ -36,7 +36,6 @@ from .presets import llama_decoder, qwen3_decoder
 from .residual import Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
-from .stream import PlainStream, Stream
 
 __all__ = [
     "MLP",
@@ -74,7 +73,6 @@ __all__ = [
     "OffsetRMSNorm",
     "ParallelLayer",
     "Placement",
-    "PlainStream",
     "PositionBias",
     "PostNorm",
     "PreNorm",
@@ -91,8 +89,6 @@ __all__ = [
     "Scaling",
     "SigmoidRouter",
     "SoftmaxRouter",
-    "StateCache",
-    "Stream",
     "SwiGLU",
     "SwiGLUModule",
     "YaRN",

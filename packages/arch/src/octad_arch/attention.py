@@ -179,10 +179,10 @@ class AttentionModule(nn.Module):
                 )
             positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
             return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS, **options)
-        if options.keys() <= {"scale"} and context.keep is None:
+        if options.keys() <= {"scale"}:
             is_grouped = spec.num_kv_heads != spec.num_heads
             return F.scaled_dot_product_attention(
                 q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped, scale=spec.scale
             )
         order_1S = torch.arange(q_BHSE.shape[2], device=q_BHSE.device)[None]
-        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, keep=context.keep, **options)
+        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, **options)

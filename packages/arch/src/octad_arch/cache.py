@@ -54,21 +54,3 @@ class AttentionCache(Protocol):
             bias: added to the scores.
         """
         ...
-
-
-class StateCache(AttentionCache, Protocol):
-    """A cache that also keeps what is no key or value: recurrent states, convolution tails, an indexer's keys."""
-
-    def state(self, layer: int, name: str) -> Tensor | None:
-        """What `set_state` kept last under that name of that layer, rows first; None before the first time."""
-        ...
-
-    def set_state(self, layer: int, name: str, value: Tensor) -> None:
-        """Keep a tensor (batch, ...); rows that leave or fork take their slice along."""
-        ...
-
-    def append(
-        self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
-    ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
-        """Add rows to a list that grows with the sequence; all of it, with its positions (-1 where a slot is empty)."""
-        ...

@@ -1,11 +1,11 @@
 """What a layer may look at besides its input: one object a forward pass, shared by all layers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .cache import AttentionCache
@@ -40,18 +40,8 @@ class Context:
         positions: absolute index of each token, of shape (batch, seq), or (1, seq) where all rows agree.
         rotations: cosines and sines for every distinct rotary embedding of the model, (rows, 1, seq, pairs).
         cache: keeper of the past, or None to attend within the input alone.
-        tokens: the ids, for layers that embed them again.
-        keep: False marks padding that no token may attend to; None means that there is none.
-        memory: states of an encoder for cross-attention.
-        memory_keep: as `keep`, of the memory.
-        shared: what an earlier layer leaves for later ones of the same pass (the first values, a position bias).
     """
 
     positions: Int[Tensor, "rows seq"]
     rotations: Mapping[RotationKey, Rotation]
     cache: AttentionCache | None = None
-    tokens: Int[Tensor, "batch seq"] | None = None
-    keep: Bool[Tensor, "batch seq"] | None = None
-    memory: Float[Tensor, "batch source d_model"] | None = None
-    memory_keep: Bool[Tensor, "batch source"] | None = None
-    shared: dict[str, Any] = field(default_factory=dict)

@@ -15,7 +15,6 @@ from .initialization import Initialization
 from .layer import LayerSpec
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
-from .stream import PlainStream, Stream
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class Decoder:
         position: embedding of absolute positions added to that of the tokens, such as `LearnedPositions`.
         embedding_scale: factor of the token embedding (Gemma: sqrt(d_model)).
         embedding_norm: norm of the embedded input (BLOOM).
-        stream: what the residual stream is made of; `PlainStream` is the one vector a token.
         logit_scale: factor of the logits (Cohere, Granite).
         logit_softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
         head_bias: the head has an offset a token id.
@@ -50,7 +48,6 @@ class Decoder:
     position: AbsolutePosition | None = None
     embedding_scale: float = 1.0
     embedding_norm: Norm | None = None
-    stream: Stream = field(default=PlainStream())
     logit_scale: float = 1.0
     logit_softcap: float | None = None
     head_bias: bool = False
@@ -96,7 +93,6 @@ class Decoder:
         for norm in (self.norm, self.embedding_norm):
             total += Cost() if norm is None else norm.cost(self.d_model)
         total += Cost() if self.position is None else self.position.cost(self.d_model)
-        total += self.stream.cost(self.d_model)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
         return total
@@ -112,7 +108,6 @@ class DecoderModel(nn.Module):
         self.layers = nn.ModuleList(layer.build(spec.d_model, index) for index, layer in enumerate(spec.layers))
         self.position = None if spec.position is None else spec.position.build(spec.d_model)
         self.embedding_norm = nn.Identity() if spec.embedding_norm is None else spec.embedding_norm.build(spec.d_model)
-        self.stream = spec.stream.build(spec.d_model)
         self.norm = nn.Identity() if spec.norm is None else spec.norm.build(spec.d_model)
         self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(spec.vocab_size)) if spec.head_bias else None
@@ -125,7 +120,7 @@ class DecoderModel(nn.Module):
 
     @property
     def output_weight(self) -> Float[Tensor, "vocab d_model"]:
-        """The matrix of the head: logits = hidden @ output_weightᵀ."""
+        """The matrix of the head: logits = hidden @ output_weightᵀ, before an offset and a soft cap (`logits_at`)."""
         return self.embedding.weight if self.head is None else self.head.weight
 
     def forward(
@@ -163,10 +158,10 @@ class DecoderModel(nn.Module):
             ArchError: tokens or positions of another shape or type; a cache without positions.
         """
         context = self._context(tokens, positions, cache)
-        x = self.stream.enter(self._embed(tokens, context))
+        x = self._embed(tokens, context)
         for layer in self.layers:
             x = layer(x, context)
-        x = self.norm(self.stream.leave(x))
+        x = self.norm(x)
         scaled: Tensor = x if self.spec.logit_scale == 1 else x * self.spec.logit_scale
         return scaled
 
@@ -201,4 +196,4 @@ class DecoderModel(nn.Module):
         dtype = self.embedding.weight.dtype
         heads = positions[:, None]  # one axis more, to broadcast over (batch, heads, seq, d_head)
         rotations = {key: key[0].rotation(heads, key[1], dtype) for key in self._rotation_keys}
-        return Context(positions, rotations, cache, tokens)
+        return Context(positions, rotations, cache)

@@ -63,10 +63,12 @@ def save_pretrained(
         for name in (*names, _CONFIG):
             _flush(Path(aside) / name)
         (target / _CONFIG).unlink(missing_ok=True)  # never the old config beside the new weights
-        for old in (target / _WEIGHTS, target / _INDEX, *target.glob("model-*-of-*.safetensors")):
-            old.unlink(missing_ok=True)
-        for name in (*names, _CONFIG):
+        for name in names:
             (Path(aside) / name).replace(target / name)
+        for old in (target / _WEIGHTS, target / _INDEX, *target.glob("model-*-of-*.safetensors")):
+            if old.name not in names:
+                old.unlink(missing_ok=True)
+        (Path(aside) / _CONFIG).replace(target / _CONFIG)
     _flush(target)
     return target
 

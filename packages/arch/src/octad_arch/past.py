@@ -1,4 +1,4 @@
-"""The simplest cache that keeps everything a model can want to keep: the reference of the seam in `cache.py`."""
+"""The simplest cache that knows every option: the reference of the seam in `cache.py`."""
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +18,6 @@ class DynamicCache:
 
     def __init__(self) -> None:
         self._lists: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
-        self._states: dict[tuple[int, str], Tensor] = {}
 
     def attend(
         self,
@@ -35,8 +34,8 @@ class DynamicCache:
         bias: AttentionBias | None = None,
     ) -> Float[Tensor, "batch heads seq d_value"]:
         """As `AttentionCache.attend`."""
-        keys, slots = self.append(layer, "key", k.transpose(1, 2), positions)
-        values, _ = self.append(layer, "value", v.transpose(1, 2), positions)
+        keys, slots = self._append(layer, "key", k.transpose(1, 2), positions)
+        values, _ = self._append(layer, "value", v.transpose(1, 2), positions)
         return mix(
             q,
             keys.transpose(1, 2),
@@ -50,15 +49,7 @@ class DynamicCache:
             bias=bias,
         )
 
-    def state(self, layer: int, name: str) -> Tensor | None:
-        """What `set_state` kept last under that name of that layer; None before the first time."""
-        return self._states.get((layer, name))
-
-    def set_state(self, layer: int, name: str, value: Tensor) -> None:
-        """Keep a tensor, rows first."""
-        self._states[layer, name] = value
-
-    def append(
+    def _append(
         self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
     ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
         """Add to a list that grows with the sequence; all of it, with its positions."""
@@ -73,4 +64,3 @@ class DynamicCache:
     def select(self, rows: Int[Tensor, "kept"]) -> None:
         """Keep these rows in this order; a row may come more than once (beams)."""
         self._lists = {key: (values[rows], slots[rows]) for key, (values, slots) in self._lists.items()}
-        self._states = {key: value[rows] for key, value in self._states.items()}
