@@ -23,11 +23,13 @@ from .describe import describe
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
 from .hugging_face import load_pretrained, read_spec, save_pretrained
+from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
 from .linear import ResidualOutput
 from .loss_head import linear_cross_entropy, token_log_probs
 from .mixing import mix
+from .mla import LatentAttention, LatentAttentionModule
 from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .past import DynamicCache
@@ -55,7 +57,10 @@ __all__ = [
     "DyT",
     "DynamicCache",
     "FeedForward",
+    "Indexer",
     "Initialization",
+    "LatentAttention",
+    "LatentAttentionModule",
     "Layer",
     "LayerModule",
     "LayerNorm",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..decoder import Decoder
 from ..errors import ArchError
 from .cohere import COHERE, COHERE2
+from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, KIMI_K2
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
 from .glm import GLM, GLM4
@@ -52,6 +53,10 @@ FAMILIES: tuple[Family, ...] = (
     MINISTRAL,
     NANOCHAT,
     GPT_BIGCODE,
+    DEEPSEEK_V2,
+    DEEPSEEK_V3,
+    DEEPSEEK_V32,
+    KIMI_K2,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

@@ -9,6 +9,7 @@ from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
 from ..initialization import Initialization
 from ..layer import LayerSpec
+from ..mla import LatentAttention
 from ..norm import Norm
 from .reading import Config, Entries, needed
 
@@ -60,6 +61,7 @@ class DecoderFamily:
         tied: whether the head is the embedding where config.json is silent.
         fused: the weights of a layer that are more than another name.
         aliases: the common keys of config.json for this family's own.
+        mixer: kind of the first layer's mixer, which says how many heads there are.
     """
 
     model_type: str
@@ -76,6 +78,7 @@ class DecoderFamily:
     tied: bool = False
     fused: Fused = lambda spec, ours, theirs: ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    mixer: type[Attention | LatentAttention] = Attention
 
     @property
     def prefix(self) -> str:
@@ -99,7 +102,7 @@ class DecoderFamily:
     def config(self, spec: Decoder) -> Config | None:
         """Read off the first layer and the head; the rest is checked by reading the result back."""
         mixer = getattr(spec.layers[0], "mixer", None) if spec.layers else None
-        if not isinstance(mixer, Attention):
+        if not isinstance(mixer, self.mixer):
             return None
         entries = self.entries(spec)
         if entries is None:
