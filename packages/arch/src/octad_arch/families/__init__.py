@@ -6,6 +6,7 @@ from ..decoder import Decoder
 from ..errors import ArchError
 from .cohere import COHERE, COHERE2
 from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, KIMI_K2
+from .falcon import FALCON
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
 from .glm import GLM, GLM4
@@ -57,6 +58,7 @@ FAMILIES: tuple[Family, ...] = (
     DEEPSEEK_V3,
     DEEPSEEK_V32,
     KIMI_K2,
+    FALCON,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 
