@@ -21,6 +21,8 @@ DEEPSEEK = SQUARE | LATENT | EXPERTS | {"routed_scaling_factor": 1.7, "rms_norm_
 GROUPS = {"n_group": 4, "topk_group": 2}
 MSCALE = YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
 FALCON = COMMON | {"hidden_size": 60, "num_attention_heads": 6, "layer_norm_epsilon": 1e-4}
+GPT_OSS = SQUARE | {"num_key_value_heads": 2, "head_dim": 12, "sliding_window": 4, "rms_norm_eps": 1e-4}
+GPT_OSS |= {"num_local_experts": 5, "num_experts_per_tok": 2}
 
 CASES = {
     "deepseek_v2": ("deepseek_v2", DEEPSEEK | {"rope_parameters": ROPE, "topk_method": "greedy"}),
@@ -58,6 +60,13 @@ CASES = {
     "falcon alibi": (
         "falcon",
         FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
+    ),
+    "gpt_oss": ("gpt_oss", GPT_OSS | {"rope_parameters": YARN | {"truncate": False}}),
+    "gpt_oss full": (
+        "gpt_oss",
+        GPT_OSS
+        | {"layer_types": ["full_attention", "sliding_attention", "full_attention"], "attention_bias": False}
+        | {"swiglu_alpha": 1.1, "swiglu_limit": 0.6, "rope_parameters": ROPE},
     ),
 }
 # transformers' eager Falcon adds ALiBi twice, once with the mask; its other path and the first release do so once.

@@ -12,7 +12,7 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
     save_pretrained(model, "folder")
 """
 
-from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
+from .activation import Activation, ClampedSwiGLU, GatedUnit, gelu, gelu_tanh, relu, relu_squared, silu
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias
 from .cache import AttentionBias, AttentionCache
@@ -50,6 +50,7 @@ __all__ = [
     "AttentionBias",
     "AttentionCache",
     "AttentionModule",
+    "ClampedSwiGLU",
     "Context",
     "Cost",
     "Decoder",
@@ -57,6 +58,7 @@ __all__ = [
     "DyT",
     "DynamicCache",
     "FeedForward",
+    "GatedUnit",
     "Indexer",
     "Initialization",
     "LatentAttention",

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, silu
+from .activation import Activation, GatedUnit, silu
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -137,6 +138,8 @@ class MoE:
         activation: of the gates.
         shared: a block for all tokens, added (DeepSeekMoE, arXiv 2401.06066).
         shared_gate: multiply it by sigmoid(w x) (Qwen2-MoE).
+        unit: what is made of gate(x) and up(x), where that is not activation(gate(x)) * up(x) (gpt-oss).
+        bias: offsets of gate, up and down, and of the router's logits (gpt-oss).
     No token is dropped, whatever the load.
     """
 
@@ -146,6 +149,8 @@ class MoE:
     activation: Activation = silu
     shared: SwiGLU | None = None
     shared_gate: bool = False
+    unit: GatedUnit | None = None
+    bias: bool = False
 
     def __post_init__(self) -> None:
         require_positive(num_experts=self.num_experts, d_ff=self.d_ff)
@@ -162,9 +167,11 @@ class MoE:
     def cost(self, d_model: int) -> Cost:
         """All experts are parameters; a token uses `top_k` of them, the router and what is shared."""
         expert = 3 * d_model * self.d_ff
-        total = dense(self.num_experts * d_model, self.router.is_balanced_by_bias * self.num_experts)
-        used = self.router.top_k * expert
-        total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
+        balance = self.router.is_balanced_by_bias * self.num_experts
+        total = dense(self.num_experts * d_model, balance + self.bias * self.num_experts)
+        used, offsets = self.router.top_k * expert, self.bias * (2 * self.d_ff + d_model)
+        active = used + self.router.top_k * offsets
+        total += Cost(self.num_experts * (expert + offsets), active, matmul_flops=2 * used)
         if self.shared is not None:
             total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
         return total
@@ -179,27 +186,34 @@ class MoEModule(nn.Module):
 
     probability: Tensor | None
     share: Tensor | None
+    gate_bias: Tensor | None
+    up_bias: Tensor | None
+    down_bias: Tensor | None
 
     def __init__(self, spec: MoE, d_model: int) -> None:
         super().__init__()
         self.spec = spec
-        self.router = nn.Linear(d_model, spec.num_experts, bias=False)
+        self.router = nn.Linear(d_model, spec.num_experts, bias=spec.bias)
         balanced = spec.router.is_balanced_by_bias
         self.router_bias = nn.Parameter(torch.zeros(spec.num_experts), requires_grad=False) if balanced else None
         self.gate_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
         self.up_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
         self.down_EDF = nn.Parameter(torch.empty(spec.num_experts, d_model, spec.d_ff))
+        widths = {"gate_bias": spec.d_ff, "up_bias": spec.d_ff, "down_bias": d_model}
+        for name, width in widths.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(spec.num_experts, width)) if spec.bias else None)
         self.shared = None if spec.shared is None else spec.shared.build(d_model)
         self.shared_gate = nn.Linear(d_model, 1, bias=False) if spec.shared_gate else None
         self.probability = self.share = None
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
-        """Experts as any matrix, those of `down` as maps onto the residual stream; the bias 0."""
+        """Experts as any matrix, those of `down` as maps onto the residual stream; offsets and the bias 0."""
         for parameter, size in ((self.gate_EFD, std), (self.up_EFD, std), (self.down_EDF, residual_std)):
             drawn = torch.empty(parameter.shape, dtype=torch.float32, device=generator.device)
             parameter.detach().copy_(drawn.normal_(0.0, size, generator=generator))
-        if self.router_bias is not None:
-            self.router_bias.detach().zero_()
+        for offset in (self.router_bias, self.gate_bias, self.up_bias, self.down_bias):
+            if offset is not None:
+                offset.detach().zero_()
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each token by its experts."""
@@ -225,8 +239,14 @@ class MoEModule(nn.Module):
         parts = []
         for expert, part in enumerate(torch.split(x_ND[tokens], counts)):
             if len(part):
-                inner = self.spec.activation(part @ self.gate_EFD[expert].T) * (part @ self.up_EFD[expert].T)
-                parts.append(inner @ self.down_EDF[expert].T)
+                gate, up = (
+                    F.linear(part, weight[expert], None if bias is None else bias[expert])
+                    for weight, bias in ((self.gate_EFD, self.gate_bias), (self.up_EFD, self.up_bias))
+                )
+                unit = self.spec.unit
+                inner = self.spec.activation(gate) * up if unit is None else unit(gate, up)
+                bias = None if self.down_bias is None else self.down_bias[expert]
+                parts.append(F.linear(inner, self.down_EDF[expert], bias))
         if not parts:
             return torch.zeros_like(x_ND)
         weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]

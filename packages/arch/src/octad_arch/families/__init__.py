@@ -13,6 +13,7 @@ from .glm import GLM, GLM4
 from .gpt import GPT2, GPT_J, GPT_NEOX
 from .gpt_bigcode import GPT_BIGCODE
 from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
+from .gpt_oss import GPT_OSS
 from .llama import ARCEE, GRANITE, HELIUM, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3
 from .llama_kin import MINISTRAL, NANOCHAT, OLMO3, SEED_OSS
 from .moe import GLM4_MOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE
@@ -59,6 +60,7 @@ FAMILIES: tuple[Family, ...] = (
     DEEPSEEK_V32,
     KIMI_K2,
     FALCON,
+    GPT_OSS,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

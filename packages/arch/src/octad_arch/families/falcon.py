@@ -76,7 +76,7 @@ def _by_group(theirs: str, ours: tuple[str, ...], mixer: Attention) -> Weight:
 
     def read(tensors: Tensors) -> Tensors:
         fused = tensors[0].view(groups, queries + 2, mixer.d_head, *tensors[0].shape[1:])
-        return tuple(part.flatten(0, 2) for part in torch.split(fused, (queries, 1, 1), 1))
+        return tuple(part.flatten(0, 2) for part in torch.split(fused, [queries, 1, 1], 1))
 
     def write(tensors: Tensors) -> Tensors:
         parts = [part.view(groups, -1, mixer.d_head, *part.shape[1:]) for part in tensors]
