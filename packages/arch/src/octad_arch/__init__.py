@@ -37,7 +37,7 @@ from .position import AbsolutePosition, LearnedPositions
 from .presets import llama_decoder, qwen3_decoder
 from .residual import Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
-from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
+from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, YaRN
 
 __all__ = [
     "MLP",
@@ -71,6 +71,7 @@ __all__ = [
     "LearnedPositions",
     "LinearScaling",
     "Llama3Scaling",
+    "LongRoPE",
     "MLPModule",
     "Mixer",
     "MoE",
