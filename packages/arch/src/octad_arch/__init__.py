@@ -14,26 +14,32 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 
 from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
 from .attention import AllHeads, Attention, AttentionModule
-from .bias import ALiBi, PositionBias
+from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache
 from .context import Context
 from .cost import Cost
+from .cross_attention import CrossAttention, CrossAttentionModule
 from .decoder import Decoder, DecoderModel
 from .describe import describe
+from .encoder import Encoder, EncoderModel
+from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
+from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
-from .hugging_face import load_pretrained, read_spec, save_pretrained
+from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
 from .linear import ResidualOutput
 from .loss_head import linear_cross_entropy, token_log_probs
+from .memory import Memory
 from .mixing import mix
 from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
+from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
 from .past import DynamicCache
-from .position import AbsolutePosition, LearnedPositions
-from .presets import llama_decoder, qwen3_decoder
-from .residual import Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
+from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
+from .presets import bert_encoder, llama_decoder, qwen3_decoder, transformer_2017
+from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
 
@@ -50,11 +56,20 @@ __all__ = [
     "AttentionModule",
     "Context",
     "Cost",
+    "CrossAttention",
+    "CrossAttentionModule",
     "Decoder",
     "DecoderModel",
     "DyT",
     "DynamicCache",
+    "Encoder",
+    "EncoderDecoder",
+    "EncoderDecoderModel",
+    "EncoderHead",
+    "EncoderModel",
     "FeedForward",
+    "HeadedEncoder",
+    "HeadedEncoderModel",
     "Initialization",
     "Layer",
     "LayerModule",
@@ -65,19 +80,24 @@ __all__ = [
     "LinearScaling",
     "Llama3Scaling",
     "MLPModule",
+    "Masked",
+    "Memory",
     "Mixer",
     "MoE",
     "MoEModule",
     "NTKScaling",
+    "NoNorm",
     "Norm",
     "OffsetRMSNorm",
     "ParallelLayer",
     "Placement",
+    "PooledHead",
     "PositionBias",
     "PostNorm",
     "PreNorm",
     "RMSNorm",
     "RMSNormModule",
+    "RelativeBias",
     "ReorderedNorm",
     "Residual",
     "ResidualOutput",
@@ -87,18 +107,28 @@ __all__ = [
     "SandwichNorm",
     "Scaled",
     "Scaling",
+    "SentencePair",
     "SigmoidRouter",
+    "SinusoidalPositions",
     "SoftmaxRouter",
+    "Spans",
     "SwiGLU",
     "SwiGLUModule",
+    "TokenHead",
+    "WordHead",
     "YaRN",
+    "bert_encoder",
+    "corrupt_spans",
     "describe",
     "gelu",
     "gelu_tanh",
     "linear_cross_entropy",
     "llama_decoder",
     "load_balancing_loss",
+    "load_encoder",
+    "load_encoder_decoder",
     "load_pretrained",
+    "mask_words",
     "mix",
     "qwen3_decoder",
     "read_spec",
@@ -107,7 +137,9 @@ __all__ = [
     "rope",
     "rotate",
     "save_pretrained",
+    "sentence_pair",
     "silu",
     "token_log_probs",
+    "transformer_2017",
     "update_router_biases",
 ]

@@ -169,7 +169,7 @@ class AttentionModule(nn.Module):
             "window": spec.window,
             "softcap": spec.softcap,
             "sinks": self.sinks,
-            "bias": self.position_bias,
+            "bias": context.bias if self.position_bias is None else self.position_bias,
         }
         options = {name: value for name, value in options.items() if value is not None}
         if context.cache is not None:
@@ -179,10 +179,10 @@ class AttentionModule(nn.Module):
                 )
             positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
             return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS, **options)
-        if options.keys() <= {"scale"}:
+        if options.keys() <= {"scale"} and context.keep is None:
             is_grouped = spec.num_kv_heads != spec.num_heads
             return F.scaled_dot_product_attention(
                 q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped, scale=spec.scale
             )
         order_1S = torch.arange(q_BHSE.shape[2], device=q_BHSE.device)[None]
-        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, **options)
+        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, keep=context.keep, **options)

@@ -7,18 +7,22 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .bias import PositionBias, bias_cost, build_bias
+from .building import Buildable
 from .cache import AttentionCache
-from .context import Context
+from .context import context_of
 from .cost import Cost, dense
-from .errors import ArchError, require, require_positive
+from .embedding import embed
+from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
+from .memory import Memory
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
 
 
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(Buildable["DecoderModel"]):
     """A language model as a value: composed of values, compared with ==, built into a module with `build`.
 
     Args:
@@ -36,6 +40,7 @@ class Decoder:
         logit_scale: factor of the logits (Cohere, Granite).
         logit_softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
         head_bias: the head has an offset a token id.
+        position_bias: added to the scores of every self-attention, one for all layers, such as `RelativeBias`.
     """
 
     vocab_size: int
@@ -51,37 +56,16 @@ class Decoder:
     logit_scale: float = 1.0
     logit_softcap: float | None = None
     head_bias: bool = False
+    position_bias: PositionBias | None = None
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
         kind = type(self.layers).__name__
         require(isinstance(self.layers, tuple), f"layers is a {kind}, but a value must not change; use a tuple")
 
-    def build(
-        self,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        generator: torch.Generator | None = None,
-    ) -> "DecoderModel":
-        """The module, initialised.
-
-        Args:
-            device: where the parameters live; None means the CPU.
-            dtype: type of the parameters; None means float32.
-            generator: source of the random weights; None means a fresh one with seed 0, so that equal specifications
-                build equal models. torch's global generator is neither read nor moved.
-        """
-        model = self.build_empty(device, dtype)
-        self.initialization.apply(model, generator or torch.Generator().manual_seed(0))
-        return model
-
-    def build_empty(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "DecoderModel":
-        """The module with memory for its parameters and whatever that memory held: for code that fills them all."""
-        # On "meta" the constructors of torch draw no random numbers and touch no memory.
-        with torch.device("meta"):
-            model = DecoderModel(self)
-        model = model.to(dtype or torch.float32)
-        return model.to_empty(device=device or "cpu")
+    def module(self) -> "DecoderModel":
+        """The module, with the parameters that its constructors leave."""
+        return DecoderModel(self)
 
     def cost(self, context_length: int | None = None) -> Cost:
         """Parameters, FLOPs and cache of one token that attends to `context_length` tokens (default: the model's)."""
@@ -93,6 +77,7 @@ class Decoder:
         for norm in (self.norm, self.embedding_norm):
             total += Cost() if norm is None else norm.cost(self.d_model)
         total += Cost() if self.position is None else self.position.cost(self.d_model)
+        total += bias_cost(self.position_bias, self.layers)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
         return total
@@ -108,6 +93,7 @@ class DecoderModel(nn.Module):
         self.layers = nn.ModuleList(layer.build(spec.d_model, index) for index, layer in enumerate(spec.layers))
         self.position = None if spec.position is None else spec.position.build(spec.d_model)
         self.embedding_norm = nn.Identity() if spec.embedding_norm is None else spec.embedding_norm.build(spec.d_model)
+        self.position_bias = build_bias(spec.position_bias, spec.layers)
         self.norm = nn.Identity() if spec.norm is None else spec.norm.build(spec.d_model)
         self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(spec.vocab_size)) if spec.head_bias else None
@@ -128,9 +114,10 @@ class DecoderModel(nn.Module):
         tokens: Int[Tensor, "batch seq"],
         positions: Int[Tensor, "batch seq"] | None = None,
         cache: AttentionCache | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "batch seq vocab"]:
         """Logits of the next token at every position; arguments as in `hidden`."""
-        return self.logits_at(self.hidden(tokens, positions, cache))
+        return self.logits_at(self.hidden(tokens, positions, cache, memory))
 
     def logits_at(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """What the head makes of the normalised states."""
@@ -144,6 +131,7 @@ class DecoderModel(nn.Module):
         tokens: Int[Tensor, "batch seq"],
         positions: Int[Tensor, "batch seq"] | None = None,
         cache: AttentionCache | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
         """The normalised states that the head reads, times `logit_scale`.
 
@@ -153,26 +141,26 @@ class DecoderModel(nn.Module):
                 they only turn the rotary embeddings and a token attends to those before it in the row, so padding
                 belongs on the right. With a cache, -1 marks padding anywhere.
             cache: keeper of the past, which then does all the attending.
+            memory: the encoded input, for layers with cross-attention.
 
         Raises:
             ArchError: tokens or positions of another shape or type; a cache without positions.
         """
-        context = self._context(tokens, positions, cache)
-        x = self._embed(tokens, context)
+        context = context_of(
+            tokens,
+            positions,
+            self._rotation_keys,
+            self.embedding.weight.dtype,
+            cache=cache,
+            bias=self.position_bias,
+            memory=memory,
+        )
+        x = embed(self, tokens, context.positions)
         for layer in self.layers:
             x = layer(x, context)
         x = self.norm(x)
         scaled: Tensor = x if self.spec.logit_scale == 1 else x * self.spec.logit_scale
         return scaled
-
-    def _embed(self, tokens: Tensor, context: Context) -> Tensor:
-        x: Tensor = self.embedding(tokens)
-        if self.spec.embedding_scale != 1:
-            x = x * torch.tensor(self.spec.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma does
-        if self.position is not None:
-            x = x + self.position(context.positions)
-        embedded: Tensor = self.embedding_norm(x)
-        return embedded
 
     def compile_layers(self) -> None:
         """Compile each layer in place with `torch.compile`; equal layers share one compiled code, so it takes seconds.
@@ -181,19 +169,3 @@ class DecoderModel(nn.Module):
         """
         for layer in self.layers:
             layer.compile()
-
-    def _context(self, tokens: Tensor, positions: Tensor | None, cache: AttentionCache | None) -> Context:
-        if tokens.ndim != 2 or tokens.is_floating_point():
-            raise ArchError(f"tokens has shape {tuple(tokens.shape)} and {tokens.dtype}; give integers (batch, seq)")
-        if positions is None:
-            require(cache is None, "a cache needs positions, which say where these tokens continue its past")
-            positions = torch.arange(tokens.shape[1], device=tokens.device)
-        if positions.ndim == 1:
-            positions = positions[None]
-        if positions.shape not in (tokens.shape, (1, tokens.shape[1])):
-            given, wanted = tuple(positions.shape), tuple(tokens.shape)
-            raise ArchError(f"positions has shape {given} but tokens {wanted}; give one position a token")
-        dtype = self.embedding.weight.dtype
-        heads = positions[:, None]  # one axis more, to broadcast over (batch, heads, seq, d_head)
-        rotations = {key: key[0].rotation(heads, key[1], dtype) for key in self._rotation_keys}
-        return Context(positions, rotations, cache)

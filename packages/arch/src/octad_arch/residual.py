@@ -94,6 +94,19 @@ class ReorderedNorm:
 
 
 @dataclass(frozen=True)
+class NoNorm:
+    """x + block(x): the first block of ModernBERT, whose input the embedding's norm has just normalised."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+        """The block alone."""
+        return Residual(block, nn.Identity(), nn.Identity(), nn.Identity())
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """Nothing."""
+        return Cost()
+
+
+@dataclass(frozen=True)
 class Scaled:
     """x + factor * branch: another placement with its branch scaled (Granite).
 

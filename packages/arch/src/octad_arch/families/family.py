@@ -26,6 +26,11 @@ class Family(Protocol):
         """What the names of the bare model lack, where a file holds only that."""
         ...
 
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """Stored names that may be there without use, such as a second copy of tied weights."""
+        ...
+
     def spec(self, config: Entries) -> Decoder:
         """The specification that a config.json describes; `ArchError` for what this package cannot express."""
         ...
@@ -60,6 +65,7 @@ class DecoderFamily:
         tied: whether the head is the embedding where config.json is silent.
         fused: the weights of a layer that are more than another name.
         aliases: the common keys of config.json for this family's own.
+        spare: stored names that may be there without use where the head is tied.
     """
 
     model_type: str
@@ -76,6 +82,7 @@ class DecoderFamily:
     tied: bool = False
     fused: Fused = lambda spec, ours, theirs: ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    spare: tuple[str, ...] = ("lm_head.weight", "embed_out.weight")
 
     @property
     def prefix(self) -> str:
