@@ -15,11 +15,12 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
-from .cache import AttentionBias, AttentionCache
+from .cache import AttentionBias, AttentionCache, StateCache
 from .context import Context
 from .cost import Cost
 from .cross_attention import CrossAttention, CrossAttentionModule
 from .decoder import Decoder, DecoderModel
+from .delta_net import GatedDeltaNet, GatedDeltaNetModule, KimiDeltaAttention, KimiDeltaAttentionModule
 from .describe import describe
 from .encoder import Encoder, EncoderModel
 from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
@@ -30,7 +31,9 @@ from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, r
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
 from .linear import ResidualOutput
+from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
+from .mamba2 import Mamba2, Mamba2Module
 from .memory import Memory
 from .mixing import mix
 from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
@@ -39,6 +42,7 @@ from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, 
 from .past import DynamicCache
 from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
 from .presets import bert_encoder, llama_decoder, qwen3_decoder, transformer_2017
+from .recurrence import ShortConvolution
 from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
@@ -68,9 +72,13 @@ __all__ = [
     "EncoderHead",
     "EncoderModel",
     "FeedForward",
+    "GatedDeltaNet",
+    "GatedDeltaNetModule",
     "HeadedEncoder",
     "HeadedEncoderModel",
     "Initialization",
+    "KimiDeltaAttention",
+    "KimiDeltaAttentionModule",
     "Layer",
     "LayerModule",
     "LayerNorm",
@@ -80,6 +88,8 @@ __all__ = [
     "LinearScaling",
     "Llama3Scaling",
     "MLPModule",
+    "Mamba2",
+    "Mamba2Module",
     "Masked",
     "Memory",
     "Mixer",
@@ -108,10 +118,12 @@ __all__ = [
     "Scaled",
     "Scaling",
     "SentencePair",
+    "ShortConvolution",
     "SigmoidRouter",
     "SinusoidalPositions",
     "SoftmaxRouter",
     "Spans",
+    "StateCache",
     "SwiGLU",
     "SwiGLUModule",
     "TokenHead",
@@ -119,9 +131,13 @@ __all__ = [
     "YaRN",
     "bert_encoder",
     "corrupt_spans",
+    "delta_rule",
+    "delta_rule_recurrent",
     "describe",
     "gelu",
     "gelu_tanh",
+    "linear_attention",
+    "linear_attention_recurrent",
     "linear_cross_entropy",
     "llama_decoder",
     "load_balancing_loss",

@@ -1,6 +1,6 @@
 """The seam between a model and whatever keeps its past: the cache owns attention over it."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -53,4 +53,17 @@ class AttentionCache(Protocol):
             softcap: scores become softcap * tanh(scores / softcap).
             bias: added to the scores.
         """
+        ...
+
+
+@runtime_checkable
+class StateCache(Protocol):
+    """A cache that also keeps what has a fixed size: states of linear attention, of state spaces, of convolutions."""
+
+    def state(self, layer: int, name: str) -> Float[Tensor, "batch ..."] | None:
+        """What the layer kept under that name; None before its first tokens."""
+        ...
+
+    def set_state(self, layer: int, name: str, state: Float[Tensor, "batch ..."]) -> None:
+        """Keep it in place of what was there."""
         ...
