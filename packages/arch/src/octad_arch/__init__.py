@@ -15,7 +15,7 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
-from .cache import AttentionBias, AttentionCache, StateCache
+from .cache import AttentionBias, AttentionCache, ListCache, StateCache
 from .context import Context
 from .cost import Cost
 from .cross_attention import CrossAttention, CrossAttentionModule
@@ -28,6 +28,7 @@ from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, Poole
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
+from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
 from .linear import ResidualOutput
@@ -36,6 +37,7 @@ from .loss_head import linear_cross_entropy, token_log_probs
 from .mamba2 import Mamba2, Mamba2Module
 from .memory import Memory
 from .mixing import mix
+from .mla import LatentAttention, LatentAttentionModule
 from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
@@ -76,9 +78,12 @@ __all__ = [
     "GatedDeltaNetModule",
     "HeadedEncoder",
     "HeadedEncoderModel",
+    "Indexer",
     "Initialization",
     "KimiDeltaAttention",
     "KimiDeltaAttentionModule",
+    "LatentAttention",
+    "LatentAttentionModule",
     "Layer",
     "LayerModule",
     "LayerNorm",
@@ -86,6 +91,7 @@ __all__ = [
     "LayerSpec",
     "LearnedPositions",
     "LinearScaling",
+    "ListCache",
     "Llama3Scaling",
     "MLPModule",
     "Mamba2",

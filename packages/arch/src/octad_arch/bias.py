@@ -27,15 +27,26 @@ class PositionBias(Protocol):
 
 @dataclass(frozen=True)
 class ALiBi:
-    """-slope_h * distance; slopes 2**(-8h / H), h from 1, for H heads (BLOOM, MPT).
+    """-scale * slope_h * distance; slopes 2**(-8h / H), h from 1, for H heads (BLOOM, MPT).
 
     Where H is no power of two the missing slopes are every other one of the next power's.
+
+    Args:
+        scale: factor of the bias; 1 / sqrt(d_head) where it is added before the scores are scaled (Falcon).
+        is_rounded: slope_h and slope_h * key position, which the softmax cannot tell from -slope_h * distance, are
+            rounded to bfloat16, as Falcon was trained.
     Source: Press et al. 2021 (arXiv 2108.12409).
     """
 
+    scale: float = 1.0
+    is_rounded: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(scale=self.scale)
+
     def build(self, num_heads: int) -> "ALiBiModule":
         """The module, without parameters."""
-        return ALiBiModule(self.slopes(num_heads))
+        return ALiBiModule(self, self.slopes(num_heads))
 
     def cost(self, num_heads: int) -> Cost:
         """Nothing."""
@@ -52,16 +63,20 @@ class ALiBi:
 class ALiBiModule(nn.Module):
     """`ALiBi` for so many heads."""
 
-    def __init__(self, slopes: tuple[float, ...]) -> None:
+    def __init__(self, spec: ALiBi, slopes: tuple[float, ...]) -> None:
         super().__init__()
-        self.slopes = slopes
+        self.spec, self.slopes = spec, slopes
 
     def forward(
         self, queries: Int[Tensor, "rows seq"], keys: Int[Tensor, "rows slots"]
     ) -> Float[Tensor, "rows heads seq slots"]:
         """The bias of each query position towards each key position."""
+        slopes_H11 = torch.tensor(self.slopes, device=keys.device)[:, None, None]
+        if self.spec.is_rounded:
+            bias = (slopes_H11.bfloat16() * keys[:, None, None, :]).float()
+            return (bias * self.spec.scale).expand(-1, -1, queries.shape[1], -1)
         distance = (queries[:, :, None] - keys[:, None, :])[:, None]
-        return -distance * torch.tensor(self.slopes, device=keys.device)[:, None, None]
+        return -distance * slopes_H11 * self.spec.scale
 
 
 @dataclass(frozen=True)

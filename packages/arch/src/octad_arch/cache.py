@@ -37,6 +37,7 @@ class AttentionCache(Protocol):
         sinks: Float[Tensor, "heads"] | None = None,
         softcap: float | None = None,
         bias: AttentionBias | None = None,
+        latent: int | None = None,
     ) -> Float[Tensor, "batch heads seq d_value"]:
         """Store k and v, then mix the values of every position up to each query's own: softmax(scale * q kᵀ + ...) v.
 
@@ -52,6 +53,22 @@ class AttentionCache(Protocol):
             sinks: one more logit a head in the softmax, with no value.
             softcap: scores become softcap * tanh(scores / softcap).
             bias: added to the scores.
+            latent: the values are the first `latent` channels of the keys, of which `v` is that view: keep no other.
+        """
+        ...
+
+
+@runtime_checkable
+class ListCache(Protocol):
+    """A cache that also keeps other vectors of each position than keys and values."""
+
+    def append(
+        self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
+    ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
+        """Add to what a layer keeps under a name besides keys and values; all of it, each slot with its position.
+
+        Called by layers that choose what to attend to (`Indexer`) and by no others. Slots stay in the order of their
+        coming; a position of -1 is padding, there or not.
         """
         ...
 

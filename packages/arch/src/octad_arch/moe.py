@@ -39,29 +39,50 @@ class Router(Protocol):
         ...
 
 
+def _within_best_groups(ranked: Tensor, groups: int, kept: int, judges: int) -> Tensor:
+    """-inf for the experts outside the `kept` best groups, a group being as good as the sum of its best `judges`."""
+    if kept == groups:
+        return ranked
+    grouped = ranked.view(*ranked.shape[:-1], groups, ranked.shape[-1] // groups)
+    best = grouped.topk(min(judges, grouped.shape[-1]), -1).values.sum(-1).topk(kept, -1).indices
+    is_kept = torch.zeros_like(grouped[..., 0], dtype=torch.bool).scatter(-1, best, True)
+    return grouped.masked_fill(~is_kept[..., None], -torch.inf).flatten(-2)
+
+
 @dataclass(frozen=True)
 class SoftmaxRouter:
-    """p = softmax(logits); the k largest, with weights p or p / Σp of those (Mixtral, Qwen3-MoE, OLMoE).
+    """p = softmax(logits); the k largest, with weights scale * p or scale * p / Σp of those (Mixtral, OLMoE).
+
+    With groups only experts of the best `kept_groups` groups are looked at, a group being as good as its best.
 
     Args:
         top_k: experts a token.
         renormalise: weights add up to 1, which equals a softmax over the chosen logits alone (gpt-oss).
+        scale: factor of the weights.
+        groups: equal parts of the experts (DeepSeek-V2, arXiv 2405.04434, section 2.2.2).
+        kept_groups: how many of them are looked at.
     Source: Shazeer et al. 2017 (arXiv 1701.06538), Mixtral (arXiv 2401.04088).
     """
 
     top_k: int
     renormalise: bool = True
+    scale: float = 1.0
+    groups: int = 1
+    kept_groups: int = 1
     is_balanced_by_bias: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        require_positive(top_k=self.top_k)
+        require_positive(top_k=self.top_k, scale=self.scale, groups=self.groups, kept_groups=self.kept_groups)
+        require(self.kept_groups <= self.groups, f"kept_groups={self.kept_groups} of groups={self.groups}; keep fewer")
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
         probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-        weights, experts = probabilities.topk(self.top_k, -1)
+        ranked = _within_best_groups(probabilities, self.groups, self.kept_groups, 1)
+        weights, experts = ranked.topk(self.top_k, -1)
         if self.renormalise:
             weights = weights / weights.sum(-1, keepdim=True)
+        weights = weights * self.scale
         return Choice(experts, weights.to(logits.dtype), probabilities)
 
 
@@ -96,11 +117,7 @@ class SigmoidRouter:
         """The choice for each token, computed in float32 at least."""
         scores = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
         ranked = scores if bias is None else scores + bias
-        if self.kept_groups < self.groups:
-            grouped = ranked.view(*ranked.shape[:-1], self.groups, ranked.shape[-1] // self.groups)
-            best = grouped.topk(min(2, grouped.shape[-1]), -1).values.sum(-1).topk(self.kept_groups, -1).indices
-            is_kept = torch.zeros_like(grouped[..., 0], dtype=torch.bool).scatter(-1, best, True)
-            ranked = grouped.masked_fill(~is_kept[..., None], -torch.inf).flatten(-2)
+        ranked = _within_best_groups(ranked, self.groups, self.kept_groups, 2)
         experts = ranked.topk(self.top_k, -1).indices
         weights = scores.gather(-1, experts)
         if self.renormalise:

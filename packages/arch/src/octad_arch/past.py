@@ -33,10 +33,14 @@ class DynamicCache:
         sinks: Float[Tensor, "heads"] | None = None,
         softcap: float | None = None,
         bias: AttentionBias | None = None,
+        latent: int | None = None,
     ) -> Float[Tensor, "batch heads seq d_value"]:
         """As `AttentionCache.attend`."""
-        keys, slots = self._append(layer, "key", k.transpose(1, 2), positions)
-        values, _ = self._append(layer, "value", v.transpose(1, 2), positions)
+        keys, slots = self.append(layer, "key", k.transpose(1, 2), positions)
+        if latent is None:
+            values, _ = self.append(layer, "value", v.transpose(1, 2), positions)
+        else:
+            values = keys[..., :latent]
         return mix(
             q,
             keys.transpose(1, 2),
@@ -50,10 +54,10 @@ class DynamicCache:
             bias=bias,
         )
 
-    def _append(
+    def append(
         self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
     ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
-        """Add to a list that grows with the sequence; all of it, with its positions."""
+        """As `ListCache.append`."""
         positions = positions.expand(len(values), -1)
         if (layer, name) in self._lists:
             kept, slots = self._lists[layer, name]

@@ -9,6 +9,8 @@ from ..encoder_heads import HeadedEncoder
 from ..errors import ArchError
 from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2
+from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, KIMI_K2
+from .falcon import FALCON
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
 from .glm import GLM, GLM4
@@ -58,6 +60,11 @@ FAMILIES: tuple[Family, ...] = (
     MINISTRAL,
     NANOCHAT,
     GPT_BIGCODE,
+    DEEPSEEK_V2,
+    DEEPSEEK_V3,
+    DEEPSEEK_V32,
+    KIMI_K2,
+    FALCON,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

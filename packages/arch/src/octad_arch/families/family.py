@@ -9,6 +9,7 @@ from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
 from ..initialization import Initialization
 from ..layer import LayerSpec
+from ..mla import LatentAttention
 from ..norm import Norm
 from .reading import Config, Entries, needed
 
@@ -66,6 +67,7 @@ class DecoderFamily:
         fused: the weights of a layer that are more than another name.
         aliases: the common keys of config.json for this family's own.
         spare: stored names that may be there without use where the head is tied.
+        mixer: kind of the first layer's mixer, which says how many heads there are.
     """
 
     model_type: str
@@ -83,6 +85,7 @@ class DecoderFamily:
     fused: Fused = lambda spec, ours, theirs: ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     spare: tuple[str, ...] = ("lm_head.weight", "embed_out.weight")
+    mixer: type[Attention | LatentAttention] = Attention
 
     @property
     def prefix(self) -> str:
@@ -106,7 +109,7 @@ class DecoderFamily:
     def config(self, spec: Decoder) -> Config | None:
         """Read off the first layer and the head; the rest is checked by reading the result back."""
         mixer = getattr(spec.layers[0], "mixer", None) if spec.layers else None
-        if not isinstance(mixer, Attention):
+        if not isinstance(mixer, self.mixer):
             return None
         entries = self.entries(spec)
         if entries is None:

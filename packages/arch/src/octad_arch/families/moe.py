@@ -15,15 +15,16 @@ from .family import DecoderFamily
 from .llama import NAMES, layer, norm
 from .reading import Config, Entries, activation, activation_name, needed, refuse, rotary, rotary_entries
 
-_NAMES = NAMES | {
+MOE_NAMES = NAMES | {
     "feed_forward.block.router": "mlp.gate",
     "feed_forward.block.shared.gate": "mlp.shared_experts.gate_proj",
     "feed_forward.block.shared.up": "mlp.shared_experts.up_proj",
     "feed_forward.block.shared.down": "mlp.shared_experts.down_proj",
 }
+"""Our modules of a layer and theirs, where experts and what all tokens share stand in `mlp`."""
 
 
-def _experts(block: str, gate: str, up: str, down: str) -> Callable[[Decoder, str, str], Iterable[Weight]]:
+def stored_experts(block: str, gate: str, up: str, down: str) -> Callable[[Decoder, str, str], Iterable[Weight]]:
     """Experts that are stored one by one, under these names."""
 
     def fused(spec: Decoder, ours: str, theirs: str) -> Iterable[Weight]:
@@ -39,7 +40,8 @@ def _experts(block: str, gate: str, up: str, down: str) -> Callable[[Decoder, st
     return fused
 
 
-_BY_NAME = _experts("mlp", "gate_proj", "up_proj", "down_proj")
+BY_NAME = stored_experts("mlp", "gate_proj", "up_proj", "down_proj")
+"""The usual names of the experts of a layer."""
 
 
 def _parts(spec: Decoder) -> tuple[Attention, MoE, RoPE] | None:
@@ -99,8 +101,8 @@ MIXTRAL = DecoderFamily(
     _mixtral_layer,
     norm,
     _mixtral_entries,
-    _NAMES | {"feed_forward.block.router": "block_sparse_moe.gate"},
-    fused=_experts("block_sparse_moe", "w1", "w3", "w2"),
+    MOE_NAMES | {"feed_forward.block.router": "block_sparse_moe.gate"},
+    fused=stored_experts("block_sparse_moe", "w1", "w3", "w2"),
 )
 
 
@@ -131,12 +133,12 @@ OLMOE = DecoderFamily(
     _olmoe_layer,
     norm,
     lambda spec: _softmax_entries(spec, "intermediate_size"),
-    _NAMES
+    MOE_NAMES
     | {
         "mixer.block.query_norm.norm": "self_attn.q_norm",
         "mixer.block.key_norm.norm": "self_attn.k_norm",
     },
-    fused=_BY_NAME,
+    fused=BY_NAME,
 )
 
 
@@ -167,7 +169,7 @@ def _qwen_moe_entries(spec: Decoder) -> Config | None:
 
 
 QWEN3_MOE = DecoderFamily(
-    "qwen3_moe", "Qwen3MoeForCausalLM", _qwen3_moe_layer, norm, _qwen_moe_entries, _NAMES, fused=_BY_NAME
+    "qwen3_moe", "Qwen3MoeForCausalLM", _qwen3_moe_layer, norm, _qwen_moe_entries, MOE_NAMES, fused=BY_NAME
 )
 
 
@@ -195,14 +197,14 @@ QWEN2_MOE = DecoderFamily(
     _qwen2_moe_layer,
     norm,
     _qwen2_moe_entries,
-    _NAMES
+    MOE_NAMES
     | {
         "feed_forward.block.shared.gate": "mlp.shared_expert.gate_proj",
         "feed_forward.block.shared.up": "mlp.shared_expert.up_proj",
         "feed_forward.block.shared.down": "mlp.shared_expert.down_proj",
         "feed_forward.block.shared_gate": "mlp.shared_expert_gate",
     },
-    fused=_BY_NAME,
+    fused=BY_NAME,
 )
 
 
@@ -254,5 +256,5 @@ def _glm4_moe_entries(spec: Decoder) -> Config | None:
 
 
 GLM4_MOE = DecoderFamily(
-    "glm4_moe", "Glm4MoeForCausalLM", _glm4_moe_layer, norm, _glm4_moe_entries, _NAMES, fused=_BY_NAME
+    "glm4_moe", "Glm4MoeForCausalLM", _glm4_moe_layer, norm, _glm4_moe_entries, MOE_NAMES, fused=BY_NAME
 )

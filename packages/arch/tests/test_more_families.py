@@ -1,0 +1,151 @@
+"""Families beyond `test_families`: parameters and buffers randomised, read, written, cached, tied and untied."""
+
+import json
+
+import pytest
+import torch
+from octad_arch import DynamicCache, load_pretrained, read_spec, save_pretrained
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+TOKENS = torch.randint(5, 90, (2, 13), generator=torch.Generator().manual_seed(1))
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
+
+COMMON = {"vocab_size": 97, "num_hidden_layers": 3, "max_position_embeddings": 77, "initializer_range": 0.02}
+SQUARE = COMMON | {"hidden_size": 40, "intermediate_size": 44, "num_attention_heads": 4, "num_key_value_heads": 4}
+ROPE = {"rope_type": "default", "rope_theta": 1234.0}
+YARN = ROPE | {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+LATENT = {"kv_lora_rank": 18, "q_lora_rank": 22, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 14}
+EXPERTS = {"n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 20, "n_shared_experts": 2}
+DEEPSEEK = SQUARE | LATENT | EXPERTS | {"routed_scaling_factor": 1.7, "rms_norm_eps": 1e-4, "first_k_dense_replace": 1}
+GROUPS = {"n_group": 4, "topk_group": 2}
+MSCALE = YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
+FALCON = COMMON | {"hidden_size": 60, "num_attention_heads": 6, "layer_norm_epsilon": 1e-4}
+
+CASES = {
+    "deepseek_v2": ("deepseek_v2", DEEPSEEK | {"rope_parameters": ROPE, "topk_method": "greedy"}),
+    "deepseek_v2 groups": (
+        "deepseek_v2",
+        DEEPSEEK
+        | GROUPS
+        | {"topk_method": "group_limited_greedy", "q_lora_rank": None, "rope_parameters": MSCALE}
+        | {"attention_bias": True},
+    ),
+    "deepseek_v3": ("deepseek_v3", DEEPSEEK | GROUPS | {"rope_parameters": MSCALE, "attention_bias": True}),
+    "deepseek_v3 halves": (
+        "deepseek_v3",
+        DEEPSEEK
+        | {"n_group": 1, "topk_group": 1, "rope_interleave": False, "q_lora_rank": None, "norm_topk_prob": False}
+        | {"rope_parameters": YARN | {"mscale_all_dim": 0.9}},
+    ),
+    "deepseek_v32": (
+        "deepseek_v32",
+        DEEPSEEK
+        | GROUPS
+        | {"index_topk": 4, "index_head_dim": 10, "index_n_heads": 11, "rope_parameters": MSCALE}
+        | {"mlp_layer_types": ["dense", "sparse", "sparse"]},
+    ),
+    "falcon 7b": ("falcon", FALCON | {"rope_parameters": ROPE}),
+    "falcon 40b": (
+        "falcon",
+        FALCON | {"new_decoder_architecture": True, "num_kv_heads": 3, "bias": True, "ffn_hidden_size": 50},
+    ),
+    "falcon one norm": (
+        "falcon",
+        FALCON | {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1},
+    ),
+    "falcon in series": ("falcon", FALCON | {"parallel_attn": False, "multi_query": False, "bias": True}),
+    "falcon alibi": (
+        "falcon",
+        FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
+    ),
+}
+# transformers' eager Falcon adds ALiBi twice, once with the mask; its other path and the first release do so once.
+FUSED = {"falcon alibi"}
+UNTIED = set[str]()
+
+
+def randomised(model):
+    generator = torch.Generator().manual_seed(3)
+    buffers = [tensor for name, tensor in model.named_buffers() if name.endswith("e_score_correction_bias")]
+    with torch.no_grad():
+        for tensor in [*model.parameters(), *buffers]:
+            tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+    return model.eval()
+
+
+def reference_of(case, **changes):
+    model_type, entries = CASES[case]
+    config = AutoConfig.for_model(model_type, **{"bos_token_id": 1, "eos_token_id": 2} | entries | changes)
+    config._attn_implementation = "sdpa" if case in FUSED else "eager"
+    return randomised(AutoModelForCausalLM.from_config(config))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_family_equals_hugging_face_both_ways_and_cached(case, tmp_path):
+    reference = reference_of(case)
+    reference.save_pretrained(tmp_path / "theirs")
+    model = load_pretrained(tmp_path / "theirs")
+    with torch.no_grad():
+        expected, logits = reference(TOKENS).logits, model(TOKENS)
+        torch.testing.assert_close(logits, expected, **TOLERANCE)
+
+        cache, positions = DynamicCache(), torch.arange(TOKENS.shape[1]).expand_as(TOKENS)
+        parts = [slice(0, 6), slice(6, 7), slice(7, 8), slice(8, 13)]
+        cached = torch.cat([model(TOKENS[:, part], positions[:, part], cache) for part in parts], 1)
+        torch.testing.assert_close(cached, logits, **TOLERANCE)
+
+    save_pretrained(model, tmp_path / "ours", model_type=CASES[case][0])
+    assert read_spec(tmp_path / "ours") == model.spec
+    again, info = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "ours", output_loading_info=True, attn_implementation=reference.config._attn_implementation
+    )
+    assert not any(info.values()), info
+    theirs, ours = (load_file(tmp_path / side / "model.safetensors") for side in ("theirs", "ours"))
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
+    rounding = 1e-6 if "experts" in str(ours.keys()) else 0  # theirs sums experts in an order that may change
+    with torch.no_grad():
+        torch.testing.assert_close(again(TOKENS).logits, expected, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("case", sorted(CASES.keys() - UNTIED))
+def test_tied_and_untied_heads_equal_hugging_faces(case, tied, tmp_path):
+    reference = reference_of(case, tie_word_embeddings=tied)
+    reference.save_pretrained(tmp_path / "theirs")
+    model = load_pretrained(tmp_path / "theirs")
+    assert model.spec.tied_embeddings == tied
+    save_pretrained(model, tmp_path / "ours", model_type=CASES[case][0])
+    with torch.no_grad():
+        torch.testing.assert_close(model(TOKENS), reference(TOKENS).logits, **TOLERANCE)
+        assert torch.equal(load_pretrained(tmp_path / "ours")(TOKENS), model(TOKENS))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_predicted_parameters_are_those_built_and_rows_may_be_ragged(case, tmp_path):
+    reference_of(case).save_pretrained(tmp_path)
+    model, cache = load_pretrained(tmp_path), DynamicCache()
+    assert model.spec.cost().parameters == sum(parameter.numel() for parameter in model.parameters())
+    positions = torch.arange(13).repeat(2, 1)
+    positions[1] -= 4  # four slots of padding on the left
+    positions[positions < 0] = -1
+    with torch.no_grad():
+        parts = [model(TOKENS[:, part], positions[:, part], cache) for part in (slice(0, 7), slice(7, 13))]
+        together = torch.cat(parts, 1)
+        assert together.isfinite().all()
+        torch.testing.assert_close(together[0], model(TOKENS[:1])[0], **TOLERANCE)
+        torch.testing.assert_close(together[1, 4:], model(TOKENS[1:, 4:])[0], **TOLERANCE)
+
+
+def test_kimi_k2_is_deepseek_v3_by_another_name(tmp_path):
+    reference = reference_of("deepseek_v3")
+    reference.save_pretrained(tmp_path)
+    entries = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(entries | {"model_type": "kimi_k2"}))
+    model = load_pretrained(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(model(TOKENS), reference(TOKENS).logits, **TOLERANCE)
+    save_pretrained(model, tmp_path / "ours", model_type="kimi_k2")
+    assert json.loads((tmp_path / "ours" / "config.json").read_text())["model_type"] == "kimi_k2"
+    assert read_spec(tmp_path / "ours") == model.spec
