@@ -28,6 +28,7 @@ from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, Poole
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
+from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
 from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
@@ -45,9 +46,12 @@ from .past import DynamicCache
 from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
 from .presets import bert_encoder, llama_decoder, qwen3_decoder, transformer_2017
 from .recurrence import ShortConvolution
+from .reinjection import Reinjected
 from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
+from .stream import Copies, GatedCopies, Stream
+from .value_residual import KeepValue, ValueEmbedding, ValueMix, ValueResidual
 
 __all__ = [
     "MLP",
@@ -61,6 +65,7 @@ __all__ = [
     "AttentionCache",
     "AttentionModule",
     "Context",
+    "Copies",
     "Cost",
     "CrossAttention",
     "CrossAttentionModule",
@@ -74,12 +79,15 @@ __all__ = [
     "EncoderHead",
     "EncoderModel",
     "FeedForward",
+    "GatedCopies",
     "GatedDeltaNet",
     "GatedDeltaNetModule",
     "HeadedEncoder",
     "HeadedEncoderModel",
+    "HyperConnections",
     "Indexer",
     "Initialization",
+    "KeepValue",
     "KimiDeltaAttention",
     "KimiDeltaAttentionModule",
     "LatentAttention",
@@ -96,6 +104,7 @@ __all__ = [
     "MLPModule",
     "Mamba2",
     "Mamba2Module",
+    "ManifoldHyperConnections",
     "Masked",
     "Memory",
     "Mixer",
@@ -113,6 +122,7 @@ __all__ = [
     "PreNorm",
     "RMSNorm",
     "RMSNormModule",
+    "Reinjected",
     "RelativeBias",
     "ReorderedNorm",
     "Residual",
@@ -130,9 +140,13 @@ __all__ = [
     "SoftmaxRouter",
     "Spans",
     "StateCache",
+    "Stream",
     "SwiGLU",
     "SwiGLUModule",
     "TokenHead",
+    "ValueEmbedding",
+    "ValueMix",
+    "ValueResidual",
     "WordHead",
     "YaRN",
     "bert_encoder",
@@ -161,6 +175,7 @@ __all__ = [
     "save_pretrained",
     "sentence_pair",
     "silu",
+    "sinkhorn",
     "token_log_probs",
     "transformer_2017",
     "update_router_biases",

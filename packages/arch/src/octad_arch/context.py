@@ -1,7 +1,7 @@
 """What a layer may look at besides its input: one object a forward pass, shared by all layers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -34,6 +34,13 @@ RotationKey = tuple[Rotary, int]
 """A rotary embedding and the width of the heads that it turns."""
 
 
+def rotations_of(
+    keys: Iterable[RotationKey], positions: Int[Tensor, "rows seq"], dtype: torch.dtype
+) -> dict[RotationKey, Rotation]:
+    """Cosines and sines for each key, with an axis for the heads: (rows, 1, seq, pairs)."""
+    return {key: key[0].rotation(positions[:, None], key[1], dtype) for key in keys}
+
+
 @dataclass(frozen=True)
 class Context:
     """The forward pass around a layer.
@@ -45,6 +52,9 @@ class Context:
         keep: False marks padding that no token attends to, wherever it stands; for layers without a cache.
         bias: added to the scores of every self-attention, a bias that all layers share (T5).
         memory: what cross-attention reads.
+        tokens: the ids, for what looks them up a second time (`ValueEmbedding`).
+        embedded: what the first layer reads, for what adds it again (`Reinjected`).
+        notes: what one layer leaves for later ones of the same pass (`KeepValue`), by name.
     """
 
     positions: Int[Tensor, "rows seq"]
@@ -53,6 +63,9 @@ class Context:
     keep: Bool[Tensor, "batch seq"] | None = None
     bias: AttentionBias | None = None
     memory: Memory | None = None
+    tokens: Int[Tensor, "batch seq"] | None = None
+    embedded: Float[Tensor, "batch seq ..."] | None = None
+    notes: dict[str, Tensor] = field(default_factory=dict)
 
 
 def context_of(
@@ -81,4 +94,6 @@ def context_of(
     if keep is not None and (keep.shape != tokens.shape or keep.dtype != torch.bool):
         raise ArchError(f"keep has shape {tuple(keep.shape)} and {keep.dtype}; give booleans {tuple(tokens.shape)}")
     heads = positions[:, None]  # one axis more, to broadcast over (batch, heads, seq, d_head)
-    return Context(positions, {key: key[0].rotation(heads, key[1], dtype) for key in rotation_keys}, **seen)
+    return Context(
+        positions, {key: key[0].rotation(heads, key[1], dtype) for key in rotation_keys}, tokens=tokens, **seen
+    )

@@ -1,6 +1,6 @@
 """The decoder: an embedding, a tuple of layers, a norm and a head."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .bias import PositionBias, bias_cost, build_bias
 from .building import Buildable
 from .cache import AttentionCache
-from .context import context_of
+from .context import Context, context_of
 from .cost import Cost, dense
 from .embedding import embed
 from .errors import require, require_positive
@@ -19,6 +19,7 @@ from .layer import LayerSpec
 from .memory import Memory
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
+from .stream import Stream
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Decoder(Buildable["DecoderModel"]):
         logit_softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
         head_bias: the head has an offset a token id.
         position_bias: added to the scores of every self-attention, one for all layers, such as `RelativeBias`.
+        stream: what carries the stream where it is more than one vector a token, such as `Copies`.
     """
 
     vocab_size: int
@@ -57,11 +59,17 @@ class Decoder(Buildable["DecoderModel"]):
     logit_softcap: float | None = None
     head_bias: bool = False
     position_bias: PositionBias | None = None
+    stream: Stream | None = None
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
         kind = type(self.layers).__name__
         require(isinstance(self.layers, tuple), f"layers is a {kind}, but a value must not change; use a tuple")
+        copies = 1 if self.stream is None else self.stream.copies
+        for index, layer in enumerate(self.layers):
+            works_on = getattr(layer, "copies", 1)
+            claim = f"layer {index} works on copies={works_on} of the stream, which has {copies}"
+            require(works_on == copies, f"{claim}; give Decoder(stream=Copies({works_on})) or another placement")
 
     def module(self) -> "DecoderModel":
         """The module, with the parameters that its constructors leave."""
@@ -78,6 +86,7 @@ class Decoder(Buildable["DecoderModel"]):
             total += Cost() if norm is None else norm.cost(self.d_model)
         total += Cost() if self.position is None else self.position.cost(self.d_model)
         total += bias_cost(self.position_bias, self.layers)
+        total += Cost() if self.stream is None else self.stream.cost(self.d_model)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
         return total
@@ -97,6 +106,7 @@ class DecoderModel(nn.Module):
         self.norm = nn.Identity() if spec.norm is None else spec.norm.build(spec.d_model)
         self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(spec.vocab_size)) if spec.head_bias else None
+        self.stream = None if spec.stream is None else spec.stream.build(spec.d_model)
         self._rotation_keys = tuple(dict.fromkeys(key for layer in spec.layers for key in layer.rotation_keys))
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
@@ -146,6 +156,19 @@ class DecoderModel(nn.Module):
         Raises:
             ArchError: tokens or positions of another shape or type; a cache without positions.
         """
+        x, context = self.enter(tokens, positions, cache, memory)
+        for layer in self.layers:
+            x = layer(x, context)
+        return self.leave(x)
+
+    def enter(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        cache: AttentionCache | None = None,
+        memory: Memory | None = None,
+    ) -> tuple[Float[Tensor, "batch seq ..."], Context]:
+        """What the first layer reads, and the context of all of them; arguments as in `hidden`."""
         context = context_of(
             tokens,
             positions,
@@ -156,8 +179,14 @@ class DecoderModel(nn.Module):
             memory=memory,
         )
         x = embed(self, tokens, context.positions)
-        for layer in self.layers:
-            x = layer(x, context)
+        if self.stream is not None:
+            x = self.stream.open(x)
+        return x, replace(context, embedded=x)
+
+    def leave(self, x: Float[Tensor, "batch seq ..."]) -> Float[Tensor, "batch seq d_model"]:
+        """What the head reads, from what the last layer gave."""
+        if self.stream is not None:
+            x = self.stream(x)
         x = self.norm(x)
         scaled: Tensor = x if self.spec.logit_scale == 1 else x * self.spec.logit_scale
         return scaled

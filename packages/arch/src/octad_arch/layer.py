@@ -78,12 +78,19 @@ class Layer:
     cross: Mixer | None = None
     mixer_placement: Placement | None = None
 
+    @property
+    def copies(self) -> int:
+        """Copies of the stream that the placement works on (`HyperConnections`), else 1."""
+        return getattr(self.placement, "copies", 1)
+
     def build(self, d_model: int, layer: int = 0) -> "LayerModule":
         """The module for a model of that width; `layer` is its index there."""
         cross = None if self.cross is None else self.cross.build(d_model, layer)
         return LayerModule(
-            (self.mixer_placement or self.placement).build(self.mixer.build(d_model, layer), self.norm, d_model),
-            self.placement.build(self.feed_forward.build(d_model), self.norm, d_model),
+            (self.mixer_placement or self.placement).build(
+                self.mixer.build(d_model, layer), self.norm, d_model, 2 * layer
+            ),
+            self.placement.build(self.feed_forward.build(d_model), self.norm, d_model, 2 * layer + 1),
             None if cross is None else self.placement.build(cross, self.norm, d_model),
         )
 
