@@ -30,7 +30,7 @@ from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
 from .indexer import Indexer
 from .initialization import Initialization
-from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
+from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
 from .linear import ResidualOutput
 from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
@@ -99,6 +99,8 @@ __all__ = [
     "Masked",
     "Memory",
     "Mixer",
+    "MixerLayer",
+    "MixerLayerModule",
     "MoE",
     "MoEModule",
     "NTKScaling",
