@@ -31,7 +31,7 @@ from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, r
 from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
 from .indexer import Indexer
 from .initialization import Initialization
-from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
+from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
 from .linear import ResidualOutput
 from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
@@ -108,6 +108,8 @@ __all__ = [
     "Masked",
     "Memory",
     "Mixer",
+    "MixerLayer",
+    "MixerLayerModule",
     "MoE",
     "MoEModule",
     "NTKScaling",

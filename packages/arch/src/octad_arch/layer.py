@@ -173,3 +173,44 @@ class ParallelLayerModule(nn.Module):
         other = normalised if self.feed_forward_norm is None else self.feed_forward_norm(x)
         y: Tensor = x + self.mixer(normalised, context) + self.feed_forward(other)
         return y
+
+
+@dataclass(frozen=True)
+class MixerLayer:
+    """A mixer alone on the stream, where it does the feed-forward block's work too (Mamba-2).
+
+    Args:
+        mixer: such as `Mamba2`.
+        norm: built for every place where one stands.
+        placement: where those places are.
+    """
+
+    mixer: Mixer
+    norm: Norm = field(default=RMSNorm())
+    placement: Placement = field(default=PreNorm())
+
+    def build(self, d_model: int, layer: int = 0) -> "MixerLayerModule":
+        """The module for a model of that width; `layer` is its index there."""
+        return MixerLayerModule(self.placement.build(self.mixer.build(d_model, layer), self.norm, d_model))
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that its mixer needs."""
+        return self.mixer.rotation_keys
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """The sum of its parts."""
+        return self.mixer.cost(d_model, context_length) + self.placement.cost(self.norm, d_model)
+
+
+class MixerLayerModule(nn.Module):
+    """`MixerLayer` with its weights."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, x: Float[Tensor, "batch seq d_model"], context: Context) -> Float[Tensor, "batch seq d_model"]:
+        """Mix the tokens."""
+        y: Tensor = self.mixer(x, context)
+        return y

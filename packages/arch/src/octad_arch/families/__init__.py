@@ -17,8 +17,11 @@ from .glm import GLM, GLM4
 from .gpt import GPT2, GPT_J, GPT_NEOX
 from .gpt_bigcode import GPT_BIGCODE
 from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
+from .hybrids import OLMO_HYBRID, QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
+from .kimi import KIMI_LINEAR
 from .llama import ARCEE, GRANITE, HELIUM, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3
 from .llama_kin import MINISTRAL, NANOCHAT, OLMO3, SEED_OSS
+from .mamba import MAMBA2
 from .mapped import AnyMapped, MappedFamily
 from .moe import GLM4_MOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE
 from .reading import Config
@@ -65,6 +68,12 @@ FAMILIES: tuple[Family, ...] = (
     DEEPSEEK_V32,
     KIMI_K2,
     FALCON,
+    QWEN3_NEXT,
+    QWEN3_5,
+    QWEN3_5_MOE,
+    OLMO_HYBRID,
+    KIMI_LINEAR,
+    MAMBA2,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

@@ -9,7 +9,6 @@ from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
 from ..initialization import Initialization
 from ..layer import LayerSpec
-from ..mla import LatentAttention
 from ..norm import Norm
 from .reading import Config, Entries, needed
 
@@ -67,7 +66,7 @@ class DecoderFamily:
         fused: the weights of a layer that are more than another name.
         aliases: the common keys of config.json for this family's own.
         spare: stored names that may be there without use where the head is tied.
-        mixer: kind of the first layer's mixer, which says how many heads there are.
+        mixer: kinds that the first layer's mixer may be of.
     """
 
     model_type: str
@@ -85,7 +84,7 @@ class DecoderFamily:
     fused: Fused = lambda spec, ours, theirs: ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     spare: tuple[str, ...] = ("lm_head.weight", "embed_out.weight")
-    mixer: type[Attention | LatentAttention] = Attention
+    mixer: type[Any] | tuple[type[Any], ...] = Attention
 
     @property
     def prefix(self) -> str:
