@@ -40,7 +40,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 def plain(placement=None, mixer=None, **changes):
     mixer = mixer or Attention(4, 2, 8)
     layer = Layer(mixer, MLP(20), LayerNorm(), placement or PreNorm())
-    return replace(Decoder(VOCAB, WIDTH, (layer,) * 3, initialization=Initialization(0.2)), **changes)
+    return Decoder(VOCAB, WIDTH, (layer,) * 3, initialization=Initialization(0.2), **changes)
 
 
 def with_values(*mixes):
@@ -107,12 +107,9 @@ def test_hyper_connections_start_as_the_pre_norm_model(placement, dtype):
     ours = dict(model.named_parameters())
     for name, parameter in reference.named_parameters():
         parameter.detach().copy_(ours[name])
-    close = CLOSE if dtype == torch.float32 else {"rtol": 1e-4, "atol": 1e-4}  # eps = 1e-6 in what Sinkhorn divides by
-    torch.testing.assert_close(
-        model(TOKENS),
-        reference(TOKENS),
-        **(close if "Manifold" not in str(placement) else {"rtol": 1e-3, "atol": 1e-3}),
-    )
+    # Sinkhorn's eps of 1e-6 leaves that much of the sums.
+    tolerance = {"rtol": 1e-3, "atol": 1e-3} if isinstance(placement, ManifoldHyperConnections) else CLOSE
+    torch.testing.assert_close(model(TOKENS), reference(TOKENS), **tolerance)
 
 
 def test_hyper_connections_are_the_papers_equations():
@@ -137,13 +134,13 @@ def test_hyper_connections_are_the_papers_equations():
 
 
 def test_sinkhorn_is_doubly_stochastic_and_does_not_overflow():
-    logits = 3 * torch.randn(50, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    m = sinkhorn(logits, 300)
+    logits = 2 * torch.randn(50, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    m = sinkhorn(logits, 1000)
     for axis in (-1, -2):
         torch.testing.assert_close(m.sum(axis), torch.ones(50, 5, dtype=torch.float64), rtol=1e-6, atol=1e-6)
     assert (m > 0).all()
     assert sinkhorn(1e4 * logits).isfinite().all()
-    few = sinkhorn(logits[:, :4, :4] / 3, 20)
+    few = sinkhorn(logits[:, :4, :4] / 2, 20)
     torch.testing.assert_close(few.sum(-1), torch.ones(50, 4, dtype=torch.float64))
     assert (few.sum(-2) - 1).abs().max() < 1e-3
 

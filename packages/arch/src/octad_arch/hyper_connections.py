@@ -175,11 +175,13 @@ class ManifoldMaps(nn.Module):
         n, wide = self.spec.copies, torch.promote_types(x_BSND.dtype, torch.float32)
         flat = x_BSND.flatten(-2).to(wide)
         flat = F.rms_norm(flat, flat.shape[-1:], None, self.spec.norm_eps)
-        parts = torch.split(F.linear(flat, self.weight.to(wide)), (n, n, n * n), -1)
-        scales, bases = self.scale.to(wide).unbind(), torch.split(self.base.to(wide), (n, n, n * n))
+        parts = torch.split(F.linear(flat, self.weight.to(wide)), [n, n, n * n], -1)
+        scales, bases = self.scale.to(wide).unbind(), torch.split(self.base.to(wide), [n, n, n * n])
         read, written, residual = (p * s + b for p, s, b in zip(parts, scales, bases, strict=True))
         read = torch.sigmoid(read) + self.spec.eps
-        residual = sinkhorn(residual.unflatten(-1, (n, n)).transpose(-1, -2), self.spec.iterations, self.spec.eps)
+        residual = sinkhorn(
+            residual.view(*residual.shape[:-1], n, n).transpose(-1, -2), self.spec.iterations, self.spec.eps
+        )
         mixing = torch.cat((read[..., None, :], residual), -2)
         return mixing.to(x_BSND.dtype), 2 * torch.sigmoid(written).to(x_BSND.dtype)
 
@@ -196,7 +198,7 @@ def sinkhorn(logits: Float[Tensor, "... n n"], iterations: int = 20, eps: float 
     Source: Sinkhorn and Knopp 1967; eq. 9 of arXiv 2512.24880.
     """
     require_positive(iterations=iterations)
-    m = logits.softmax(-2) + eps
+    m = logits.softmax(-2).clamp(min=torch.finfo(logits.dtype).tiny) + eps  # a row of zeros would divide by its sum
     m = m / (m.sum(-1, keepdim=True) + eps)
     for _ in range(iterations - 1):
         m = m / (m.sum(-2, keepdim=True) + eps)

@@ -91,7 +91,7 @@ class Layer:
                 self.mixer.build(d_model, layer), self.norm, d_model, 2 * layer
             ),
             self.placement.build(self.feed_forward.build(d_model), self.norm, d_model, 2 * layer + 1),
-            None if cross is None else self.placement.build(cross, self.norm, d_model),
+            None if cross is None else self.placement.build(cross, self.norm, d_model, 2 * layer),
         )
 
     @property
@@ -189,9 +189,14 @@ class MixerLayer:
     norm: Norm = field(default=RMSNorm())
     placement: Placement = field(default=PreNorm())
 
+    @property
+    def copies(self) -> int:
+        """Copies of the stream that the placement works on."""
+        return getattr(self.placement, "copies", 1)
+
     def build(self, d_model: int, layer: int = 0) -> "MixerLayerModule":
         """The module for a model of that width; `layer` is its index there."""
-        return MixerLayerModule(self.placement.build(self.mixer.build(d_model, layer), self.norm, d_model))
+        return MixerLayerModule(self.placement.build(self.mixer.build(d_model, layer), self.norm, d_model, layer))
 
     @property
     def rotation_keys(self) -> tuple[RotationKey, ...]:
