@@ -12,7 +12,7 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
     save_pretrained(model, "folder")
 """
 
-from .activation import Activation, gelu, gelu_tanh, relu, relu_squared, silu
+from .activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, silu, sqrt_softplus
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
@@ -22,6 +22,7 @@ from .cross_attention import CrossAttention, CrossAttentionModule
 from .decoder import Decoder, DecoderModel
 from .delta_net import GatedDeltaNet, GatedDeltaNetModule, KimiDeltaAttention, KimiDeltaAttentionModule
 from .describe import describe
+from .differential import DifferentialAttention
 from .encoder import Encoder, EncoderModel
 from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
 from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
@@ -40,6 +41,7 @@ from .memory import Memory
 from .mixing import mix
 from .mla import LatentAttention, LatentAttentionModule
 from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
+from .multi_token import MultiToken, MultiTokenModel
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
 from .past import DynamicCache
@@ -55,6 +57,7 @@ from .value_residual import KeepValue, ValueEmbedding, ValueMix, ValueResidual
 
 __all__ = [
     "MLP",
+    "XIELU",
     "ALiBi",
     "AbsolutePosition",
     "Activation",
@@ -71,6 +74,7 @@ __all__ = [
     "CrossAttentionModule",
     "Decoder",
     "DecoderModel",
+    "DifferentialAttention",
     "DyT",
     "DynamicCache",
     "Encoder",
@@ -112,6 +116,8 @@ __all__ = [
     "MixerLayerModule",
     "MoE",
     "MoEModule",
+    "MultiToken",
+    "MultiTokenModel",
     "NTKScaling",
     "NoNorm",
     "Norm",
@@ -178,6 +184,7 @@ __all__ = [
     "sentence_pair",
     "silu",
     "sinkhorn",
+    "sqrt_softplus",
     "token_log_probs",
     "transformer_2017",
     "update_router_biases",

@@ -156,10 +156,20 @@ class DecoderModel(nn.Module):
         Raises:
             ArchError: tokens or positions of another shape or type; a cache without positions.
         """
+        return self.leave(self.hidden_states(tokens, positions, cache, memory))
+
+    def hidden_states(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        cache: AttentionCache | None = None,
+        memory: Memory | None = None,
+    ) -> Float[Tensor, "batch seq ..."]:
+        """What the last layer gives, before the last norm; arguments as in `hidden`."""
         x, context = self.enter(tokens, positions, cache, memory)
         for layer in self.layers:
             x = layer(x, context)
-        return self.leave(x)
+        return x
 
     def enter(
         self,

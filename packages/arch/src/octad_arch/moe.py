@@ -99,6 +99,7 @@ class SigmoidRouter:
         renormalise: divide by the sum.
         groups: equal parts of the experts.
         kept_groups: how many of them are looked at.
+        score: of each logit by itself; `sqrt_softplus` in DeepSeek-V4.
     Source: DeepSeek-V3 (arXiv 2412.19437), section 2.1.2.
     """
 
@@ -107,6 +108,7 @@ class SigmoidRouter:
     renormalise: bool = True
     groups: int = 1
     kept_groups: int = 1
+    score: Activation = torch.sigmoid
     is_balanced_by_bias: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +117,7 @@ class SigmoidRouter:
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
-        scores = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+        scores = self.score(logits.to(torch.promote_types(logits.dtype, torch.float32)))
         ranked = scores if bias is None else scores + bias
         ranked = _within_best_groups(ranked, self.groups, self.kept_groups, 2)
         experts = ranked.topk(self.top_k, -1).indices
