@@ -148,7 +148,7 @@ def report() -> None:
         "# The ledger",
         "",
         f"Each variant against one baseline ({reference['parameters']:,} parameters, 4 layers of width 64, bytes) at",
-        f"equal parameters (to 1 %): {STEPS} steps of {BATCH * CONTEXT:,} bytes of the standard library's documentation,",
+        f"equal parameters (to 1 %): {STEPS} steps of {BATCH * CONTEXT:,} bytes of Python's documentation,",
         f"held-out bits a byte, {reference['seeds']} seeds, differences paired by seed with their 95 % interval",
         "(Student's t). Remade by `python benchmarks/ledger/run.py`. The scale is small: it shows what one costs and",
         "that it learns, not what it does at a billion parameters. Speed is training tokens a CPU second against",

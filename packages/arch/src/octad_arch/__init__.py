@@ -12,7 +12,7 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
     save_pretrained(model, "folder")
 """
 
-from .activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, silu, sqrt_softplus
+from .activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, sigmoid, silu, sqrt_softplus
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
@@ -182,6 +182,7 @@ __all__ = [
     "rotate",
     "save_pretrained",
     "sentence_pair",
+    "sigmoid",
     "silu",
     "sinkhorn",
     "sqrt_softplus",

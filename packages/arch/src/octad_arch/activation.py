@@ -39,6 +39,11 @@ def relu_squared(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return F.relu(x).square()
 
 
+def sigmoid(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The function 1 / (1 + exp(-x)): the gate of the first GLU (Dauphin et al. 2016, arXiv 1612.08083)."""
+    return torch.sigmoid(x)
+
+
 def sqrt_softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The function sqrt(log(1 + exp(x))): the scores of DeepSeek-V4's router."""
     return F.softplus(x).sqrt()

@@ -18,7 +18,7 @@ class SwiGLU:
     Args:
         d_ff: width inside.
         bias: offsets of the three maps.
-        activation: of the gate. silu: SwiGLU; gelu: GeGLU (`gelu_tanh` in Gemma); relu: ReGLU; torch.sigmoid: GLU.
+        activation: of the gate. silu: SwiGLU; gelu: GeGLU (`gelu_tanh` in Gemma); relu: ReGLU; sigmoid: GLU.
     Source: Shazeer 2020 (arXiv 2002.05202).
     """
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, silu
+from .activation import Activation, sigmoid, silu
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -108,7 +108,7 @@ class SigmoidRouter:
     renormalise: bool = True
     groups: int = 1
     kept_groups: int = 1
-    score: Activation = torch.sigmoid
+    score: Activation = sigmoid
     is_balanced_by_bias: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
