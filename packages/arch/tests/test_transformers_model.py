@@ -175,7 +175,7 @@ def test_checkpointed_layers_give_the_same_gradients():
         model.train()
         if checkpointed:
             model.activation_checkpointing_enable()
-            assert model.is_gradient_checkpointing
+            assert model.is_activation_checkpointing
         calls = []
         model.model.decoder.layers[0].mixer.register_forward_hook(lambda *given: calls.append(1))
         model(TOKENS, labels=TOKENS).loss.backward()
