@@ -32,7 +32,15 @@ KIMI |= {"num_local_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_siz
 MAMBA = {"vocab_size": 97, "hidden_size": 24, "num_hidden_layers": 2, "num_heads": 6, "head_dim": 8, "state_size": 5}
 MAMBA |= {"pad_token_id": None}
 
+OSS = SQUARE | {"num_local_experts": 5, "num_experts_per_tok": 2, "head_dim": 12, "num_key_value_heads": 2}
+
 CASES = {
+    "gpt_oss": ("gpt_oss", OSS | {"sliding_window": 4}),
+    "gpt_oss limits": (
+        "gpt_oss",
+        OSS | {"swiglu_limit": 0.3, "swiglu_alpha": 1.1, "attention_bias": False, "rope_parameters": YARN},
+    ),
+    "minimax_m2": ("minimax_m2", OSS | {"rope_parameters": ROPE | {"partial_rotary_factor": 0.5}}),
     "qwen3_next": ("qwen3_next", HYBRID | SHARED | {"rope_parameters": ROPE | {"partial_rotary_factor": 0.5}}),
     "qwen3_next dense": ("qwen3_next", HYBRID | SHARED | {"mlp_only_layers": [1], "attention_bias": True}),
     "qwen3_5": ("qwen3_5_text", HYBRID),

@@ -40,7 +40,16 @@ from .mamba2 import Mamba2, Mamba2Module
 from .memory import Memory
 from .mixing import mix
 from .mla import LatentAttention, LatentAttentionModule
-from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
+from .moe import (
+    ClampedGating,
+    MoE,
+    MoEModule,
+    Router,
+    SigmoidRouter,
+    SoftmaxRouter,
+    load_balancing_loss,
+    update_router_biases,
+)
 from .multi_token import MultiToken, MultiTokenModel
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
@@ -67,6 +76,7 @@ __all__ = [
     "AttentionBias",
     "AttentionCache",
     "AttentionModule",
+    "ClampedGating",
     "Context",
     "Copies",
     "Cost",

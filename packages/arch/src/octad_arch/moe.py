@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -139,6 +140,8 @@ class MoE:
         activation: of the gates.
         shared: a block for all tokens, added (DeepSeekMoE, arXiv 2401.06066).
         shared_gate: multiply it by sigmoid(w x) (Qwen2-MoE).
+        bias: offsets of the router and of the experts' maps (gpt-oss).
+        gating: what becomes of gate and up in place of activation(gate) * up.
     No token is dropped, whatever the load.
     """
 
@@ -148,6 +151,8 @@ class MoE:
     activation: Activation = silu
     shared: SwiGLU | None = None
     shared_gate: bool = False
+    bias: bool = False
+    gating: "ClampedGating | None" = None
 
     def __post_init__(self) -> None:
         require_positive(num_experts=self.num_experts, d_ff=self.d_ff)
@@ -163,10 +168,11 @@ class MoE:
 
     def cost(self, d_model: int) -> Cost:
         """All experts are parameters; a token uses `top_k` of them, the router and what is shared."""
-        expert = 3 * d_model * self.d_ff
-        total = dense(self.num_experts * d_model, self.router.is_balanced_by_bias * self.num_experts)
+        expert, offsets = 3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model)
+        total = dense(self.num_experts * d_model, (self.router.is_balanced_by_bias + self.bias) * self.num_experts)
         used = self.router.top_k * expert
         total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
+        total += Cost(self.num_experts * offsets, self.router.top_k * offsets)
         if self.shared is not None:
             total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
         return total
@@ -185,12 +191,15 @@ class MoEModule(nn.Module):
     def __init__(self, spec: MoE, d_model: int) -> None:
         super().__init__()
         self.spec = spec
-        self.router = nn.Linear(d_model, spec.num_experts, bias=False)
+        self.router = nn.Linear(d_model, spec.num_experts, bias=spec.bias)
         balanced = spec.router.is_balanced_by_bias
         self.router_bias = nn.Parameter(torch.zeros(spec.num_experts), requires_grad=False) if balanced else None
         self.gate_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
         self.up_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
         self.down_EDF = nn.Parameter(torch.empty(spec.num_experts, d_model, spec.d_ff))
+        self.gate_bias_EF = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff)) if spec.bias else None
+        self.up_bias_EF = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff)) if spec.bias else None
+        self.down_bias_ED = nn.Parameter(torch.empty(spec.num_experts, d_model)) if spec.bias else None
         self.shared = None if spec.shared is None else spec.shared.build(d_model)
         self.shared_gate = nn.Linear(d_model, 1, bias=False) if spec.shared_gate else None
         self.probability = self.share = None
@@ -200,8 +209,9 @@ class MoEModule(nn.Module):
         for parameter, size in ((self.gate_EFD, std), (self.up_EFD, std), (self.down_EDF, residual_std)):
             drawn = torch.empty(parameter.shape, dtype=torch.float32, device=generator.device)
             parameter.detach().copy_(drawn.normal_(0.0, size, generator=generator))
-        if self.router_bias is not None:
-            self.router_bias.detach().zero_()
+        for bias in (self.router_bias, self.gate_bias_EF, self.up_bias_EF, self.down_bias_ED):
+            if bias is not None:
+                bias.detach().zero_()
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each token by its experts."""
@@ -227,12 +237,41 @@ class MoEModule(nn.Module):
         parts = []
         for expert, part in enumerate(torch.split(x_ND[tokens], counts)):
             if len(part):
-                inner = self.spec.activation(part @ self.gate_EFD[expert].T) * (part @ self.up_EFD[expert].T)
-                parts.append(inner @ self.down_EDF[expert].T)
+                parts.append(self._expert(part, expert))
         if not parts:
             return torch.zeros_like(x_ND)
         weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]
         return torch.zeros_like(x_ND).index_add(0, tokens, weighted.to(x_ND.dtype))
+
+    def _expert(self, x_ND: Tensor, e: int) -> Tensor:
+        biases = (self.gate_bias_EF, self.up_bias_EF, self.down_bias_ED)
+        gate_bias, up_bias, down_bias = (None if bias is None else bias[e] for bias in biases)
+        gate, up = F.linear(x_ND, self.gate_EFD[e], gate_bias), F.linear(x_ND, self.up_EFD[e], up_bias)
+        gating = self.spec.gating
+        inner = self.spec.activation(gate) * up if gating is None else gating(gate, up)
+        return F.linear(inner, self.down_EDF[e], down_bias)
+
+
+@dataclass(frozen=True)
+class ClampedGating:
+    """g sigmoid(alpha g) (u + 1) with g = min(gate, limit) and u = up within ±limit: how gpt-oss's experts gate.
+
+    Args:
+        alpha: steepness; 1.702 makes x sigmoid(alpha x) nearly GELU.
+        limit: > 0.
+    Source: gpt-oss model card (arXiv 2508.10925).
+    """
+
+    alpha: float = 1.702
+    limit: float = 7.0
+
+    def __post_init__(self) -> None:
+        require_positive(alpha=self.alpha, limit=self.limit)
+
+    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the map down reads."""
+        gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+        return gate * torch.sigmoid(self.alpha * gate) * (up + 1)
 
 
 def _routed(model: nn.Module) -> list[MoEModule]:

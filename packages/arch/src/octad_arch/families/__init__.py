@@ -17,6 +17,7 @@ from .glm import GLM, GLM4
 from .gpt import GPT2, GPT_J, GPT_NEOX
 from .gpt_bigcode import GPT_BIGCODE
 from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
+from .gpt_oss import GPT_OSS, MINIMAX_M2
 from .hybrids import OLMO_HYBRID, QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
 from .kimi import KIMI_LINEAR
 from .llama import ARCEE, GRANITE, HELIUM, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3
@@ -68,6 +69,8 @@ FAMILIES: tuple[Family, ...] = (
     DEEPSEEK_V32,
     KIMI_K2,
     FALCON,
+    GPT_OSS,
+    MINIMAX_M2,
     QWEN3_NEXT,
     QWEN3_5,
     QWEN3_5_MOE,
