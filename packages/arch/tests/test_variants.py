@@ -21,6 +21,10 @@ from octad_arch import (
     RoPE,
     SigmoidRouter,
     SwiGLU,
+    linear_cross_entropy,
+    ngpt_decoder,
+    normalise_weights,
+    rope,
     sqrt_softplus,
 )
 from torch.utils.flop_counter import FlopCounterMode
@@ -118,6 +122,56 @@ def test_differential_attention_keeps_the_promises_of_a_mixer():
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
     with pytest.raises(ArchError, match="even"):
         DifferentialAttention(6, 3, 8)
+
+
+def test_ngpt_is_the_papers_equations():
+    """In float64, from equations 10, 11, 15, 20, 21 and 3, with all factors and weights random."""
+    model = randomised(ngpt_decoder(31, 24, 2, 3, 40, theta=100.0).build()).double()
+    normalise_weights(model)
+    unit = torch.nn.functional.normalize
+
+    def gains(module):
+        return module.weight * module.start / module.scale
+
+    x = unit(model.embedding.weight, dim=-1)[TOKENS]
+    for layer in model.layers:
+        attention, glu = layer.mixer.block, layer.feed_forward.block
+        q, k, v = (
+            (x @ part.weight.T).unflatten(-1, (3, 8)).transpose(1, 2)
+            for part in (attention.query, attention.key, attention.value)
+        )
+        q, k = (unit(y, dim=-1) * gains(norm.gains) for y, norm in ((q, attention.query_norm), (k, attention.key_norm)))
+        q, k = (rope(y, torch.arange(12), 100.0) for y in (q, k))
+        scores = (q @ k.transpose(-1, -2) * 8**0.5).masked_fill(torch.ones(12, 12).triu(1).bool(), -torch.inf)
+        said = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2) @ attention.output.weight.T
+        x = unit(x + gains(layer.mixer.step) * (unit(said, dim=-1) - x), dim=-1)
+        gate = (x @ glu.gate.weight.T) * gains(glu.gate_gains) * 24**0.5
+        said = (F.silu(gate) * ((x @ glu.up.weight.T) * gains(glu.up_gains))) @ glu.down.weight.T
+        x = unit(x + gains(layer.feed_forward.step) * (unit(said, dim=-1) - x), dim=-1)
+    torch.testing.assert_close(model.hidden(TOKENS), x, rtol=1e-6, atol=1e-6)
+    logits = gains(model.logit_gains) * (x @ model.head.weight.T)
+    torch.testing.assert_close(model(TOKENS), logits, rtol=1e-6, atol=1e-6)
+
+
+def test_ngpt_keeps_its_lengths_and_learns():
+    text, model = docstrings(), ngpt_decoder(256, 64, 2, 4).build()
+    normalise_weights(model)
+    assert model.spec.cost().parameters == sum(parameter.numel() for parameter in model.parameters())
+    optimizer, generator, history = torch.optim.Adam(model.parameters(), 1e-2), torch.Generator().manual_seed(0), []
+    for _ in range(120):
+        starts = torch.randint(len(text) - 65, (8,), generator=generator)
+        rows = torch.stack([text[start : start + 64] for start in starts])
+        loss = linear_cross_entropy(model.hidden(rows[:, :-1]), model.output_weight, rows[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        normalise_weights(model)
+        history.append(loss.item())
+    share = text.bincount(minlength=256) / len(text)
+    assert sum(history[-20:]) / 20 < -(share[share > 0] * share[share > 0].log()).sum().item() - 0.3
+    for weight, axis in ((model.embedding.weight, 1), (model.layers[0].mixer.block.output.weight, 0)):
+        torch.testing.assert_close(weight.norm(dim=axis), torch.ones(weight.shape[1 - axis]))
+    torch.testing.assert_close(model.hidden(rows).norm(dim=-1), torch.ones(8, 64))
 
 
 def docstrings():

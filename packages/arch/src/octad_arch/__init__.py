@@ -51,11 +51,12 @@ from .moe import (
     update_router_biases,
 )
 from .multi_token import MultiToken, MultiTokenModel
+from .ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
 from .past import DynamicCache
 from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
-from .presets import bert_encoder, llama_decoder, qwen3_decoder, transformer_2017
+from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
 from .recurrence import ShortConvolution
 from .reinjection import Reinjected
 from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
@@ -157,11 +158,14 @@ __all__ = [
     "SinusoidalPositions",
     "SoftmaxRouter",
     "Spans",
+    "SphereGLU",
+    "SphereStep",
     "StateCache",
     "Stream",
     "SwiGLU",
     "SwiGLUModule",
     "TokenHead",
+    "UnitNorm",
     "ValueEmbedding",
     "ValueMix",
     "ValueResidual",
@@ -184,6 +188,8 @@ __all__ = [
     "load_pretrained",
     "mask_words",
     "mix",
+    "ngpt_decoder",
+    "normalise_weights",
     "qwen3_decoder",
     "read_spec",
     "relu",

@@ -17,6 +17,7 @@ from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
 from .memory import Memory
+from .ngpt import Gains
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
 from .stream import Stream
@@ -42,6 +43,7 @@ class Decoder(Buildable["DecoderModel"]):
         logit_softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
         head_bias: the head has an offset a token id.
         position_bias: added to the scores of every self-attention, one for all layers, such as `RelativeBias`.
+        logit_gain: learn a factor for each token id's logit, which starts here (nGPT); None means no such factors.
         stream: what carries the stream where it is more than one vector a token, such as `Copies`.
     """
 
@@ -60,6 +62,7 @@ class Decoder(Buildable["DecoderModel"]):
     head_bias: bool = False
     position_bias: PositionBias | None = None
     stream: Stream | None = None
+    logit_gain: float | None = None
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
@@ -86,6 +89,7 @@ class Decoder(Buildable["DecoderModel"]):
             total += Cost() if norm is None else norm.cost(self.d_model)
         total += Cost() if self.position is None else self.position.cost(self.d_model)
         total += bias_cost(self.position_bias, self.layers)
+        total += dense(0, 0 if self.logit_gain is None else self.vocab_size)
         total += Cost() if self.stream is None else self.stream.cost(self.d_model)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
@@ -106,6 +110,8 @@ class DecoderModel(nn.Module):
         self.norm = nn.Identity() if spec.norm is None else spec.norm.build(spec.d_model)
         self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(spec.vocab_size)) if spec.head_bias else None
+        gain = spec.logit_gain
+        self.logit_gains = None if gain is None else Gains(spec.vocab_size, gain, spec.d_model**-0.5)
         self.stream = None if spec.stream is None else spec.stream.build(spec.d_model)
         self._rotation_keys = tuple(dict.fromkeys(key for layer in spec.layers for key in layer.rotation_keys))
 
@@ -117,7 +123,8 @@ class DecoderModel(nn.Module):
     @property
     def output_weight(self) -> Float[Tensor, "vocab d_model"]:
         """The matrix of the head: logits = hidden @ output_weightᵀ, before an offset and a soft cap (`logits_at`)."""
-        return self.embedding.weight if self.head is None else self.head.weight
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        return weight if self.logit_gains is None else weight * self.logit_gains()[:, None]
 
     def forward(
         self,

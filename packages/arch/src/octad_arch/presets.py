@@ -13,6 +13,7 @@ from .encoder_decoder import EncoderDecoder
 from .errors import require, require_positive
 from .feed_forward import MLP, SwiGLU
 from .layer import Layer
+from .ngpt import SphereGLU, SphereStep, UnitNorm
 from .norm import LayerNorm, RMSNorm
 from .position import LearnedPositions, SinusoidalPositions
 from .residual import PostNorm
@@ -152,6 +153,44 @@ def bert_encoder(
         context_length=context_length,
         position=LearnedPositions(context_length),
         embedding_norm=norm,
+    )
+
+
+def ngpt_decoder(
+    vocab_size: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int | None = None,
+    theta: float = 10_000.0,
+    context_length: int = 2048,
+) -> Decoder:
+    """nGPT: all states and weights on the unit sphere; call `normalise_weights` after building and after each step.
+
+    Args:
+        vocab_size: number of token ids.
+        d_model: width.
+        num_layers: depth; the steps on the sphere start at 0.05 in all.
+        num_heads: a divisor of d_model.
+        d_ff: width of the feed-forward block; None means 8/3 d_model, rounded up to a multiple of 64.
+        theta: base of the rotary embedding.
+        context_length: a note for exporters and servers.
+    Source: Loshchilov et al. 2024 (arXiv 2410.01131); no weight decay, no warm-up.
+    """
+    require_positive(num_heads=num_heads)
+    require(d_model % num_heads == 0, f"num_heads={num_heads} does not divide d_model={d_model}")
+    d_head = d_model // num_heads
+    mixer = Attention(num_heads, num_heads, d_head, RoPE(theta), UnitNorm(1.0), scale=d_head**0.5)
+    block = SphereGLU(d_ff or (8 * d_model // 3 + 63) // 64 * 64)
+    return Decoder(
+        vocab_size,
+        d_model,
+        (Layer(mixer, block, UnitNorm(), SphereStep()),) * num_layers,
+        None,
+        tied_embeddings=False,
+        context_length=context_length,
+        embedding_norm=UnitNorm(),
+        logit_gain=1.0,
     )
 
 
