@@ -182,7 +182,7 @@ def picture(found: list[dict[str, Any]]) -> None:
     from matplotlib import pyplot as plt
 
     rest = [row for row in found if row["name"] != BASELINE][::-1]
-    figure, axes = plt.subplots(figsize=(8, 0.26 * len(rest) + 1))
+    figure, axes = plt.subplots(figsize=(9, 0.26 * len(rest) + 1))
     for offset, key, label, color in ((0.12, KEYS[0], "equal tokens", "C0"), (-0.12, KEYS[1], "equal FLOPs", "C1")):
         changes = [row[f"{key}_change"] for row in rest]
         halves = [row[f"{key}_half"] for row in rest]
