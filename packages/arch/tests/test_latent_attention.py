@@ -17,6 +17,7 @@ from octad_arch import (
     RoPE,
     SoftmaxRouter,
 )
+from octad_arch.context import context_of
 from octad_arch.indexer import Selection
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -156,7 +157,7 @@ def test_indexer_chooses_the_best_by_the_formula_and_the_earliest_of_equals():
     spec = Indexer(2, 6, 3, RoPE(100.0))
     model = built(replace(PLAIN, indexer=spec))
     module, x = model.layers[0].mixer.block.indexer, torch.randn(1, 9, 24, dtype=torch.float64)
-    context = model._context(TOKENS[:1, :9], None, None)
+    context = context_of(TOKENS[:1, :9], None, model._rotation_keys, torch.float32)
     with torch.no_grad():
         selection = module(x, x, context)
         rotation = context.rotations[spec.position, 6]

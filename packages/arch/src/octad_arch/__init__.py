@@ -12,35 +12,62 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
     save_pretrained(model, "folder")
 """
 
-from .activation import Activation, ClampedSwiGLU, GatedUnit, gelu, gelu_tanh, relu, relu_squared, silu
+from .activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, sigmoid, silu, sqrt_softplus
 from .attention import AllHeads, Attention, AttentionModule
-from .bias import ALiBi, PositionBias
-from .cache import AttentionBias, AttentionCache
+from .bias import ALiBi, PositionBias, RelativeBias
+from .cache import AttentionBias, AttentionCache, ListCache, StateCache
 from .context import Context
 from .cost import Cost
+from .cross_attention import CrossAttention, CrossAttentionModule
 from .decoder import Decoder, DecoderModel
+from .delta_net import GatedDeltaNet, GatedDeltaNetModule, KimiDeltaAttention, KimiDeltaAttentionModule
 from .describe import describe
+from .differential import DifferentialAttention
+from .encoder import Encoder, EncoderModel
+from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
+from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
-from .hugging_face import load_pretrained, read_spec, save_pretrained
+from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
+from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
 from .indexer import Indexer
 from .initialization import Initialization
-from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, ParallelLayer
+from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
 from .linear import ResidualOutput
+from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
+from .mamba2 import Mamba2, Mamba2Module
+from .memory import Memory
 from .mixing import mix
 from .mla import LatentAttention, LatentAttentionModule
-from .moe import MoE, MoEModule, Router, SigmoidRouter, SoftmaxRouter, load_balancing_loss, update_router_biases
+from .moe import (
+    ClampedGating,
+    MoE,
+    MoEModule,
+    Router,
+    SigmoidRouter,
+    SoftmaxRouter,
+    load_balancing_loss,
+    update_router_biases,
+)
+from .multi_token import MultiToken, MultiTokenModel
+from .ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
+from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
 from .past import DynamicCache
-from .position import AbsolutePosition, LearnedPositions
-from .presets import llama_decoder, qwen3_decoder
-from .residual import Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
+from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
+from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
+from .recurrence import ShortConvolution
+from .reinjection import Reinjected
+from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, YaRN
+from .stream import Copies, GatedCopies, Stream
+from .value_residual import KeepValue, ValueEmbedding, ValueMix, ValueResidual
 
 __all__ = [
     "MLP",
+    "XIELU",
     "ALiBi",
     "AbsolutePosition",
     "Activation",
@@ -50,17 +77,34 @@ __all__ = [
     "AttentionBias",
     "AttentionCache",
     "AttentionModule",
-    "ClampedSwiGLU",
+    "ClampedGating",
     "Context",
+    "Copies",
     "Cost",
+    "CrossAttention",
+    "CrossAttentionModule",
     "Decoder",
     "DecoderModel",
+    "DifferentialAttention",
     "DyT",
     "DynamicCache",
+    "Encoder",
+    "EncoderDecoder",
+    "EncoderDecoderModel",
+    "EncoderHead",
+    "EncoderModel",
     "FeedForward",
-    "GatedUnit",
+    "GatedCopies",
+    "GatedDeltaNet",
+    "GatedDeltaNetModule",
+    "HeadedEncoder",
+    "HeadedEncoderModel",
+    "HyperConnections",
     "Indexer",
     "Initialization",
+    "KeepValue",
+    "KimiDeltaAttention",
+    "KimiDeltaAttentionModule",
     "LatentAttention",
     "LatentAttentionModule",
     "Layer",
@@ -70,22 +114,36 @@ __all__ = [
     "LayerSpec",
     "LearnedPositions",
     "LinearScaling",
+    "ListCache",
     "Llama3Scaling",
     "LongRoPE",
     "MLPModule",
+    "Mamba2",
+    "Mamba2Module",
+    "ManifoldHyperConnections",
+    "Masked",
+    "Memory",
     "Mixer",
+    "MixerLayer",
+    "MixerLayerModule",
     "MoE",
     "MoEModule",
+    "MultiToken",
+    "MultiTokenModel",
     "NTKScaling",
+    "NoNorm",
     "Norm",
     "OffsetRMSNorm",
     "ParallelLayer",
     "Placement",
+    "PooledHead",
     "PositionBias",
     "PostNorm",
     "PreNorm",
     "RMSNorm",
     "RMSNormModule",
+    "Reinjected",
+    "RelativeBias",
     "ReorderedNorm",
     "Residual",
     "ResidualOutput",
@@ -95,19 +153,44 @@ __all__ = [
     "SandwichNorm",
     "Scaled",
     "Scaling",
+    "SentencePair",
+    "ShortConvolution",
     "SigmoidRouter",
+    "SinusoidalPositions",
     "SoftmaxRouter",
+    "Spans",
+    "SphereGLU",
+    "SphereStep",
+    "StateCache",
+    "Stream",
     "SwiGLU",
     "SwiGLUModule",
+    "TokenHead",
+    "UnitNorm",
+    "ValueEmbedding",
+    "ValueMix",
+    "ValueResidual",
+    "WordHead",
     "YaRN",
+    "bert_encoder",
+    "corrupt_spans",
+    "delta_rule",
+    "delta_rule_recurrent",
     "describe",
     "gelu",
     "gelu_tanh",
+    "linear_attention",
+    "linear_attention_recurrent",
     "linear_cross_entropy",
     "llama_decoder",
     "load_balancing_loss",
+    "load_encoder",
+    "load_encoder_decoder",
     "load_pretrained",
+    "mask_words",
     "mix",
+    "ngpt_decoder",
+    "normalise_weights",
     "qwen3_decoder",
     "read_spec",
     "relu",
@@ -115,7 +198,12 @@ __all__ = [
     "rope",
     "rotate",
     "save_pretrained",
+    "sentence_pair",
+    "sigmoid",
     "silu",
+    "sinkhorn",
+    "sqrt_softplus",
     "token_log_probs",
+    "transformer_2017",
     "update_router_biases",
 ]

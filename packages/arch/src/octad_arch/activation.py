@@ -1,18 +1,17 @@
 """Activation functions of the field; any function of one tensor serves as well."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from .errors import require_positive
+from .errors import require
 
 Activation = Callable[[Tensor], Tensor]
-GatedUnit = Callable[[Tensor, Tensor], Tensor]
-"""What a gated block makes of its gate and its up map, where that is more than activation(gate) * up."""
 
 
 def silu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -40,25 +39,68 @@ def relu_squared(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return F.relu(x).square()
 
 
+def sigmoid(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The function 1 / (1 + exp(-x)): the gate of the first GLU (Dauphin et al. 2016, arXiv 1612.08083)."""
+    return torch.sigmoid(x)
+
+
+def sqrt_softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The function sqrt(log(1 + exp(x))): the scores of DeepSeek-V4's router."""
+    return F.softplus(x).sqrt()
+
+
 @dataclass(frozen=True)
-class ClampedSwiGLU:
-    """g * sigmoid(alpha * g) * (u + offset), with g = min(gate, limit) and u = up within ±limit.
+class XIELU:
+    """a_p x² + b x for x > 0, else a_n (exp(x) - 1 - x) + b x, with a_p > 0 and a_n > b learned, one pair a block.
+
+    a_p = softplus(p), a_n = b + softplus(n), so that the slope at 0 is b from both sides.
 
     Args:
-        alpha: 1.702 makes the gate nearly a GELU, 1 a silu.
-        limit: bound of both, > 0, so that no outlier leaves the range of 16-bit numbers.
-        offset: added to u; 1 lets the gate pass by itself where up gives nothing.
-    Source: gpt-oss model card (arXiv 2508.10925), section 2.2.
+        positive: where a_p starts, > 0.
+        negative: where a_n starts, > b.
+        slope: b.
+    Source: Huang and Schlag 2024 (arXiv 2411.13010), as Apertus has it.
     """
 
-    alpha: float = 1.702
-    limit: float = 7.0
-    offset: float = 1.0
+    positive: float = 0.8
+    negative: float = 0.8
+    slope: float = 0.5
 
     def __post_init__(self) -> None:
-        require_positive(alpha=self.alpha, limit=self.limit)
+        require(self.positive > 0, f"positive={self.positive} must be above 0")
+        require(self.negative > self.slope, f"negative={self.negative} must be above slope={self.slope}")
 
-    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """The gated product."""
-        g, u = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
-        return g * torch.sigmoid(self.alpha * g) * (u + self.offset)
+    def build(self) -> "XIELUModule":
+        """The module with its two numbers."""
+        return XIELUModule(self)
+
+
+class XIELUModule(nn.Module):
+    """`XIELU` with its weights."""
+
+    def __init__(self, spec: XIELU) -> None:
+        super().__init__()
+        self.spec = spec
+        self.alpha_p = nn.Parameter(torch.empty(1))
+        self.alpha_n = nn.Parameter(torch.empty(1))
+
+    def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
+        """As the value says."""
+        self.alpha_p.detach().fill_(math.log(math.expm1(self.spec.positive)))
+        self.alpha_n.detach().fill_(math.log(math.expm1(self.spec.negative - self.spec.slope)))
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Each number by itself."""
+        above, below = F.softplus(self.alpha_p), self.spec.slope + F.softplus(self.alpha_n)
+        curved = torch.where(x > 0, above * x * x, below * (torch.expm1(x.clamp(max=0.0)) - x))
+        return curved + self.spec.slope * x
+
+
+def activation_of(activation: Activation | XIELU) -> Activation:
+    """A function as it is, or the module of one that learns."""
+    return activation.build() if isinstance(activation, XIELU) else activation
+
+
+def learned_numbers(activation: Activation | XIELU) -> int:
+    """How many numbers an activation learns."""
+    return 2 if isinstance(activation, XIELU) else 0

@@ -16,6 +16,7 @@ from .linear import ResidualOutput
 from .mixing import mix
 from .norm import Norm
 from .rope import RoPE
+from .value_residual import ValueMix
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Attention:
         sinks: learn one more logit a head that takes attention and gives nothing (gpt-oss; arXiv 2309.17453).
         position_bias: added to the scores, such as `ALiBi`.
         gate: multiply what the heads give by sigmoid(W x), channel by channel (Qwen3-Next; arXiv 2505.06708).
+        value_mix: what is mixed into the values, such as `ValueResidual`.
     """
 
     num_heads: int
@@ -64,6 +66,7 @@ class Attention:
     sinks: bool = False
     position_bias: PositionBias | None = None
     gate: bool = False
+    value_mix: ValueMix | None = None
 
     def __post_init__(self) -> None:
         require_positive(num_heads=self.num_heads, num_kv_heads=self.num_kv_heads, d_head=self.d_head)
@@ -100,6 +103,8 @@ class Attention:
             total += self.qk_norm.cost(self.d_head) + self.qk_norm.cost(self.d_head)
         if self.position_bias is not None:
             total += self.position_bias.cost(self.num_heads)
+        if self.value_mix is not None:
+            total += self.value_mix.cost(d_model, self.num_kv_heads, self.d_head)
         seen = context_length if self.window is None else min(context_length, self.window)
         kept = 2 * kv_inner if self.is_causal else 0
         return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept)
@@ -138,6 +143,8 @@ class AttentionModule(nn.Module):
         self.gate = nn.Linear(d_model, inner, bias=spec.bias) if spec.gate else None
         self.sinks = nn.Parameter(torch.zeros(spec.num_heads)) if spec.sinks else None
         self.position_bias = None if spec.position_bias is None else spec.position_bias.build(spec.num_heads)
+        values = spec.value_mix
+        self.value_mix = None if values is None else values.build(d_model, spec.num_kv_heads, spec.d_head)
         self.output = ResidualOutput(inner, d_model, bias=spec.output_bias)
 
     def forward(
@@ -148,6 +155,8 @@ class AttentionModule(nn.Module):
         q_BHSE = self.query_norm(self.query(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
         k_BKSE = self.key_norm(self.key(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
         v_BKSE = self.value(x_BSD).unflatten(-1, (-1, d_head)).transpose(1, 2)
+        if self.value_mix is not None:
+            v_BKSE = self.value_mix(v_BKSE, x_BSD, context)
         for rotation_key in self.spec.rotation_keys:
             rotation = context.rotations[rotation_key]
             q_BHSE, k_BKSE = rotation_key[0].rotate(q_BHSE, rotation), rotation_key[0].rotate(k_BKSE, rotation)
@@ -169,7 +178,7 @@ class AttentionModule(nn.Module):
             "window": spec.window,
             "softcap": spec.softcap,
             "sinks": self.sinks,
-            "bias": self.position_bias,
+            "bias": context.bias if self.position_bias is None else self.position_bias,
         }
         options = {name: value for name, value in options.items() if value is not None}
         if context.cache is not None:
@@ -179,10 +188,10 @@ class AttentionModule(nn.Module):
                 )
             positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
             return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS, **options)
-        if options.keys() <= {"scale"}:
+        if options.keys() <= {"scale"} and context.keep is None:
             is_grouped = spec.num_kv_heads != spec.num_heads
             return F.scaled_dot_product_attention(
                 q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped, scale=spec.scale
             )
         order_1S = torch.arange(q_BHSE.shape[2], device=q_BHSE.device)[None]
-        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, **options)
+        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, keep=context.keep, **options)

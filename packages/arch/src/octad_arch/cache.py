@@ -1,6 +1,6 @@
 """The seam between a model and whatever keeps its past: the cache owns attention over it."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -57,6 +57,11 @@ class AttentionCache(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class ListCache(Protocol):
+    """A cache that also keeps other vectors of each position than keys and values."""
+
     def append(
         self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
     ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
@@ -65,4 +70,17 @@ class AttentionCache(Protocol):
         Called by layers that choose what to attend to (`Indexer`) and by no others. Slots stay in the order of their
         coming; a position of -1 is padding, there or not.
         """
+        ...
+
+
+@runtime_checkable
+class StateCache(Protocol):
+    """A cache that also keeps what has a fixed size: states of linear attention, of state spaces, of convolutions."""
+
+    def state(self, layer: int, name: str) -> Float[Tensor, "batch ..."] | None:
+        """What the layer kept under that name; None before its first tokens."""
+        ...
+
+    def set_state(self, layer: int, name: str, state: Float[Tensor, "batch ..."]) -> None:
+        """Keep it in place of what was there."""
         ...

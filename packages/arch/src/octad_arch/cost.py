@@ -21,6 +21,7 @@ class Cost:
             Averaged over a causal sequence of that length a token sees half of it; kernels that skip the masked
             half do half of this.
         cache_elements: numbers that a cache keeps for each token of the past.
+        state_elements: numbers that it keeps whatever the past: the states of recurrent layers.
     """
 
     parameters: int = 0
@@ -28,6 +29,7 @@ class Cost:
     matmul_flops: int = 0
     attention_flops: int = 0
     cache_elements: int = 0
+    state_elements: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -36,6 +38,7 @@ class Cost:
             self.matmul_flops + other.matmul_flops,
             self.attention_flops + other.attention_flops,
             self.cache_elements + other.cache_elements,
+            self.state_elements + other.state_elements,
         )
 
     @property

@@ -1,24 +1,30 @@
 """The decoder: an embedding, a tuple of layers, a norm and a head."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .bias import PositionBias, bias_cost, build_bias
+from .building import Buildable
 from .cache import AttentionCache
-from .context import Context
+from .context import Context, context_of
 from .cost import Cost, dense
-from .errors import ArchError, require, require_positive
+from .embedding import embed
+from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
+from .memory import Memory
+from .ngpt import Gains
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
+from .stream import Stream
 
 
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(Buildable["DecoderModel"]):
     """A language model as a value: composed of values, compared with ==, built into a module with `build`.
 
     Args:
@@ -36,6 +42,9 @@ class Decoder:
         logit_scale: factor of the logits (Cohere, Granite).
         logit_softcap: logits become softcap * tanh(logits / softcap) (Gemma 2).
         head_bias: the head has an offset a token id.
+        position_bias: added to the scores of every self-attention, one for all layers, such as `RelativeBias`.
+        logit_gain: learn a factor for each token id's logit, which starts here (nGPT); None means no such factors.
+        stream: what carries the stream where it is more than one vector a token, such as `Copies`.
     """
 
     vocab_size: int
@@ -51,37 +60,23 @@ class Decoder:
     logit_scale: float = 1.0
     logit_softcap: float | None = None
     head_bias: bool = False
+    position_bias: PositionBias | None = None
+    stream: Stream | None = None
+    logit_gain: float | None = None
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
         kind = type(self.layers).__name__
         require(isinstance(self.layers, tuple), f"layers is a {kind}, but a value must not change; use a tuple")
+        copies = 1 if self.stream is None else self.stream.copies
+        for index, layer in enumerate(self.layers):
+            works_on = getattr(layer, "copies", 1)
+            claim = f"layer {index} works on copies={works_on} of the stream, which has {copies}"
+            require(works_on == copies, f"{claim}; give Decoder(stream=Copies({works_on})) or another placement")
 
-    def build(
-        self,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        generator: torch.Generator | None = None,
-    ) -> "DecoderModel":
-        """The module, initialised.
-
-        Args:
-            device: where the parameters live; None means the CPU.
-            dtype: type of the parameters; None means float32.
-            generator: source of the random weights; None means a fresh one with seed 0, so that equal specifications
-                build equal models. torch's global generator is neither read nor moved.
-        """
-        model = self.build_empty(device, dtype)
-        self.initialization.apply(model, generator or torch.Generator().manual_seed(0))
-        return model
-
-    def build_empty(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "DecoderModel":
-        """The module with memory for its parameters and whatever that memory held: for code that fills them all."""
-        # On "meta" the constructors of torch draw no random numbers and touch no memory.
-        with torch.device("meta"):
-            model = DecoderModel(self)
-        model = model.to(dtype or torch.float32)
-        return model.to_empty(device=device or "cpu")
+    def module(self) -> "DecoderModel":
+        """The module, with the parameters that its constructors leave."""
+        return DecoderModel(self)
 
     def cost(self, context_length: int | None = None) -> Cost:
         """Parameters, FLOPs and cache of one token that attends to `context_length` tokens (default: the model's)."""
@@ -93,6 +88,9 @@ class Decoder:
         for norm in (self.norm, self.embedding_norm):
             total += Cost() if norm is None else norm.cost(self.d_model)
         total += Cost() if self.position is None else self.position.cost(self.d_model)
+        total += bias_cost(self.position_bias, self.layers)
+        total += dense(0, 0 if self.logit_gain is None else self.vocab_size)
+        total += Cost() if self.stream is None else self.stream.cost(self.d_model)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
         return total
@@ -108,9 +106,13 @@ class DecoderModel(nn.Module):
         self.layers = nn.ModuleList(layer.build(spec.d_model, index) for index, layer in enumerate(spec.layers))
         self.position = None if spec.position is None else spec.position.build(spec.d_model)
         self.embedding_norm = nn.Identity() if spec.embedding_norm is None else spec.embedding_norm.build(spec.d_model)
+        self.position_bias = build_bias(spec.position_bias, spec.layers)
         self.norm = nn.Identity() if spec.norm is None else spec.norm.build(spec.d_model)
         self.head = None if spec.tied_embeddings else nn.Linear(spec.d_model, spec.vocab_size, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(spec.vocab_size)) if spec.head_bias else None
+        gain = spec.logit_gain
+        self.logit_gains = None if gain is None else Gains(spec.vocab_size, gain, spec.d_model**-0.5)
+        self.stream = None if spec.stream is None else spec.stream.build(spec.d_model)
         self._rotation_keys = tuple(dict.fromkeys(key for layer in spec.layers for key in layer.rotation_keys))
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
@@ -121,16 +123,18 @@ class DecoderModel(nn.Module):
     @property
     def output_weight(self) -> Float[Tensor, "vocab d_model"]:
         """The matrix of the head: logits = hidden @ output_weightᵀ, before an offset and a soft cap (`logits_at`)."""
-        return self.embedding.weight if self.head is None else self.head.weight
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        return weight if self.logit_gains is None else weight * self.logit_gains()[:, None]
 
     def forward(
         self,
         tokens: Int[Tensor, "batch seq"],
         positions: Int[Tensor, "batch seq"] | None = None,
         cache: AttentionCache | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "batch seq vocab"]:
         """Logits of the next token at every position; arguments as in `hidden`."""
-        return self.logits_at(self.hidden(tokens, positions, cache))
+        return self.logits_at(self.hidden(tokens, positions, cache, memory))
 
     def logits_at(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """What the head makes of the normalised states."""
@@ -144,6 +148,7 @@ class DecoderModel(nn.Module):
         tokens: Int[Tensor, "batch seq"],
         positions: Int[Tensor, "batch seq"] | None = None,
         cache: AttentionCache | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "batch seq d_model"]:
         """The normalised states that the head reads, times `logit_scale`.
 
@@ -153,26 +158,55 @@ class DecoderModel(nn.Module):
                 they only turn the rotary embeddings and a token attends to those before it in the row, so padding
                 belongs on the right. With a cache, -1 marks padding anywhere.
             cache: keeper of the past, which then does all the attending.
+            memory: the encoded input, for layers with cross-attention.
 
         Raises:
             ArchError: tokens or positions of another shape or type; a cache without positions.
         """
-        context = self._context(tokens, positions, cache)
-        x = self._embed(tokens, context)
+        return self.leave(self.hidden_states(tokens, positions, cache, memory))
+
+    def hidden_states(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        cache: AttentionCache | None = None,
+        memory: Memory | None = None,
+    ) -> Float[Tensor, "batch seq ..."]:
+        """What the last layer gives, before the last norm; arguments as in `hidden`."""
+        x, context = self.enter(tokens, positions, cache, memory)
         for layer in self.layers:
             x = layer(x, context)
+        return x
+
+    def enter(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        positions: Int[Tensor, "batch seq"] | None = None,
+        cache: AttentionCache | None = None,
+        memory: Memory | None = None,
+    ) -> tuple[Float[Tensor, "batch seq ..."], Context]:
+        """What the first layer reads, and the context of all of them; arguments as in `hidden`."""
+        context = context_of(
+            tokens,
+            positions,
+            self._rotation_keys,
+            self.embedding.weight.dtype,
+            cache=cache,
+            bias=self.position_bias,
+            memory=memory,
+        )
+        x = embed(self, tokens, context.positions)
+        if self.stream is not None:
+            x = self.stream.open(x)
+        return x, replace(context, embedded=x)
+
+    def leave(self, x: Float[Tensor, "batch seq ..."]) -> Float[Tensor, "batch seq d_model"]:
+        """What the head reads, from what the last layer gave."""
+        if self.stream is not None:
+            x = self.stream(x)
         x = self.norm(x)
         scaled: Tensor = x if self.spec.logit_scale == 1 else x * self.spec.logit_scale
         return scaled
-
-    def _embed(self, tokens: Tensor, context: Context) -> Tensor:
-        x: Tensor = self.embedding(tokens)
-        if self.spec.embedding_scale != 1:
-            x = x * torch.tensor(self.spec.embedding_scale, dtype=x.dtype)  # rounded first, as Gemma does
-        if self.position is not None:
-            x = x + self.position(context.positions)
-        embedded: Tensor = self.embedding_norm(x)
-        return embedded
 
     def compile_layers(self) -> None:
         """Compile each layer in place with `torch.compile`; equal layers share one compiled code, so it takes seconds.
@@ -181,19 +215,3 @@ class DecoderModel(nn.Module):
         """
         for layer in self.layers:
             layer.compile()
-
-    def _context(self, tokens: Tensor, positions: Tensor | None, cache: AttentionCache | None) -> Context:
-        if tokens.ndim != 2 or tokens.is_floating_point():
-            raise ArchError(f"tokens has shape {tuple(tokens.shape)} and {tokens.dtype}; give integers (batch, seq)")
-        if positions is None:
-            require(cache is None, "a cache needs positions, which say where these tokens continue its past")
-            positions = torch.arange(tokens.shape[1], device=tokens.device)
-        if positions.ndim == 1:
-            positions = positions[None]
-        if positions.shape not in (tokens.shape, (1, tokens.shape[1])):
-            given, wanted = tuple(positions.shape), tuple(tokens.shape)
-            raise ArchError(f"positions has shape {given} but tokens {wanted}; give one position a token")
-        dtype = self.embedding.weight.dtype
-        heads = positions[:, None]  # one axis more, to broadcast over (batch, heads, seq, d_head)
-        rotations = {key: key[0].rotation(heads, key[1], dtype) for key in self._rotation_keys}
-        return Context(positions, rotations, cache)

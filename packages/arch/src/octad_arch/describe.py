@@ -25,6 +25,8 @@ def describe(spec: Decoder, context_length: int | None = None) -> str:
         f"backward; {total.kv_bytes(2):,} bytes of 16-bit cache a token",
         f"  embedding ({spec.vocab_size}, {spec.d_model})",
     ]
+    if total.state_elements:
+        lines.append(f"  {total.state_elements:,} numbers of state a sequence, whatever its length")
     start = 0
     for layer, group in groupby(spec.layers):
         stop = start + len(list(group))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .activation import Activation, gelu, silu
+from .activation import XIELU, Activation, activation_of, gelu, learned_numbers, silu
 from .cost import Cost, dense
 from .errors import require_positive
 from .linear import ResidualOutput
@@ -18,13 +18,13 @@ class SwiGLU:
     Args:
         d_ff: width inside.
         bias: offsets of the three maps.
-        activation: of the gate; `gelu_tanh` makes it the GeGLU of Gemma.
+        activation: of the gate. silu: SwiGLU; gelu: GeGLU (`gelu_tanh` in Gemma); relu: ReGLU; sigmoid: GLU.
     Source: Shazeer 2020 (arXiv 2002.05202).
     """
 
     d_ff: int
     bias: bool = False
-    activation: Activation = silu
+    activation: Activation | XIELU = silu
 
     def __post_init__(self) -> None:
         require_positive(d_ff=self.d_ff)
@@ -35,7 +35,7 @@ class SwiGLU:
 
     def cost(self, d_model: int) -> Cost:
         """Three matrices and their offsets."""
-        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model))
+        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned_numbers(self.activation))
 
 
 class SwiGLUModule(nn.Module):
@@ -43,7 +43,7 @@ class SwiGLUModule(nn.Module):
 
     def __init__(self, spec: SwiGLU, d_model: int) -> None:
         super().__init__()
-        self.activation = spec.activation
+        self.activation = activation_of(spec.activation)
         self.gate = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
         self.up = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
         self.down = ResidualOutput(spec.d_ff, d_model, bias=spec.bias)
@@ -60,13 +60,13 @@ class MLP:
 
     Args:
         d_ff: width inside.
-        activation: the function between the two maps.
+        activation: the function between the two maps, or one that learns, such as `XIELU`.
         bias: offsets of both.
     Source: Vaswani et al. 2017, eq. 2 (arXiv 1706.03762).
     """
 
     d_ff: int
-    activation: Activation = gelu
+    activation: Activation | XIELU = gelu
     bias: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class MLP:
 
     def cost(self, d_model: int) -> Cost:
         """Two matrices and their offsets."""
-        return dense(2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model))
+        return dense(2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model) + learned_numbers(self.activation))
 
 
 class MLPModule(nn.Module):
@@ -86,7 +86,7 @@ class MLPModule(nn.Module):
 
     def __init__(self, spec: MLP, d_model: int) -> None:
         super().__init__()
-        self.activation = spec.activation
+        self.activation = activation_of(spec.activation)
         self.up = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
         self.down = ResidualOutput(spec.d_ff, d_model, bias=spec.bias)
 

@@ -6,29 +6,33 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .building import Buildable, Model
 from .checkpoint_map import Weight
 from .decoder import Decoder, DecoderModel
+from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
+from .encoder_heads import HeadedEncoder, HeadedEncoderModel
 from .errors import ArchError, require, require_positive
-from .families import family_named, find_family
+from .families import AnyFamily, family_named, find_family
 
+Kind = TypeVar("Kind")
 _CONFIG, _WEIGHTS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
 def save_pretrained(
-    model: DecoderModel,
+    model: DecoderModel | HeadedEncoderModel | EncoderDecoderModel,
     folder: str | os.PathLike[str],
     extra_config: Mapping[str, Any] | None = None,
     max_shard_bytes: int = 5_000_000_000,
     model_type: str | None = None,
 ) -> Path:
-    """Write a folder that `AutoModelForCausalLM.from_pretrained` reads: config.json and safetensors.
+    """Write a folder that transformers' `from_pretrained` reads: config.json and safetensors.
 
     All files are written aside, flushed to the disk and then renamed, config.json last; a folder without it is not a
     checkpoint. Other files in the folder, such as a tokenizer, stay.
@@ -49,12 +53,12 @@ def save_pretrained(
     clashes = [
         f"{key}={extra[key]!r} (is {config[key]!r})"
         for key in extra.keys() & config.keys()
-        if extra[key] != config[key]
+        if config[key] not in (None, extra[key])
     ]
     require(not clashes, f"extra_config contradicts the specification: {', '.join(sorted(clashes))}")
-    config |= {"dtype": str(model.embedding.weight.dtype).removeprefix("torch.")} | extra
+    config |= {"dtype": str(next(model.parameters()).dtype).removeprefix("torch.")} | extra
     parameters = dict(model.named_parameters())
-    weights = family.weights(model.spec, parameters)
+    weights = family.weights(model.spec, parameters)  # type: ignore[arg-type]  # find_family has chosen by its kind
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as aside:
@@ -104,19 +108,18 @@ def _write_shards(
 
 
 def read_spec(folder: str | os.PathLike[str]) -> Decoder:
-    """The specification that the folder's config.json describes; no weight is read.
+    """The decoder that the folder's config.json describes; no weight is read.
 
     Raises:
         ArchError: no config.json, a torn one, or a model that this package does not express.
     """
-    config = _read_json(Path(folder) / _CONFIG)
-    return family_named(config.get("model_type")).spec(config)
+    return _spec_of(Path(folder), Decoder)[1]
 
 
 def load_pretrained(
     folder: str | os.PathLike[str], device: torch.device | str | None = None, dtype: torch.dtype | None = None
 ) -> DecoderModel:
-    """The model in a Hugging Face folder, from one safetensors file or from shards with an index.
+    """The decoder in a Hugging Face folder, from one safetensors file or from shards with an index.
 
     Every name and shape is checked before any memory is taken, so a model is loaded whole or not at all. The files are
     mapped into memory and copied one tensor at a time, so the model is never in memory twice.
@@ -130,15 +133,45 @@ def load_pretrained(
         ArchError: a model that is not supported, a missing or torn file, or tensors missing, left over or of the wrong
             shape: all of them are listed. Pickled weights are refused.
     """
-    path = Path(folder)
-    spec = read_spec(path)
-    family = family_named(_read_json(path / _CONFIG).get("model_type"))
+    return _load(Path(folder), Decoder, device, dtype)
+
+
+def load_encoder(
+    folder: str | os.PathLike[str], device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> HeadedEncoderModel:
+    """The encoder in a Hugging Face folder, with the heads of its `architectures`; as `load_pretrained`."""
+    return _load(Path(folder), HeadedEncoder, device, dtype)
+
+
+def load_encoder_decoder(
+    folder: str | os.PathLike[str], device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> EncoderDecoderModel:
+    """The encoder and decoder in a Hugging Face folder; as `load_pretrained`."""
+    return _load(Path(folder), EncoderDecoder, device, dtype)
+
+
+_LOADERS = {Decoder: "load_pretrained", HeadedEncoder: "load_encoder", EncoderDecoder: "load_encoder_decoder"}
+
+
+def _spec_of(folder: Path, kind: type[Kind]) -> tuple[AnyFamily, Kind]:
+    config = _read_json(folder / _CONFIG)
+    family = family_named(config.get("model_type"))
+    spec = family.spec(config)
+    if not isinstance(spec, kind):
+        raise ArchError(f"{folder} holds a {type(spec).__name__}; read it with {_LOADERS[type(spec)]}")
+    return family, spec
+
+
+def _load(
+    path: Path, kind: type[Buildable[Model]], device: torch.device | str | None, dtype: torch.dtype | None
+) -> Model:
+    family, spec = _spec_of(path, kind)
     with torch.device("meta"):
-        empty = dict(DecoderModel(spec).named_parameters())
-    weights = family.weights(spec, empty)
+        empty = dict(spec.module().named_parameters())
+    weights = family.weights(spec, empty)  # type: ignore[arg-type]  # the kind has been checked
     stored = _locate(path, family.prefix)
-    _compare(_stored_shapes(weights, empty), stored, spec, path)
-    first = next(weight.theirs[0] for weight in weights if "embedding.weight" in weight.ours)
+    _compare(_stored_shapes(weights, empty), stored, family.spare, path)
+    first = next(weight.theirs[0] for weight in weights if weight.ours[0].endswith("embedding.weight"))
     model = spec.build_empty(device, dtype or _dtype_of(stored[first]))
     parameters = dict(model.named_parameters())
     with ExitStack() as stack:
@@ -206,15 +239,14 @@ def _headers(files: Iterable[Path]) -> Iterator[tuple[str, _Place]]:
 def _compare(
     wanted: Mapping[str, tuple[int, ...]],
     stored: Mapping[str, _Place],
-    spec: Decoder,
+    spare: Iterable[str],
     folder: Path,
 ) -> None:
     """Raise one `ArchError` that lists every difference."""
     # Old exports keep fixed frequencies and masks, and a tied head a second time.
     old = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias")
     harmless = {name for name in stored if name.endswith(old)} - wanted.keys()
-    if spec.tied_embeddings:
-        harmless |= {"lm_head.weight", "embed_out.weight"}
+    harmless |= set(spare) - wanted.keys()
     problems = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in stored]
     problems += [
         f"left over {name} {stored[name].shape}" for name in stored if name not in wanted and name not in harmless

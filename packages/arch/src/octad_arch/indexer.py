@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .cache import ListCache
 from .context import Context, Rotary, RotationKey
 from .cost import Cost, dense
-from .errors import require_positive
+from .errors import ArchError, require_positive
 from .norm import LayerNorm, Norm
 from .rope import RoPE
 
@@ -85,6 +86,11 @@ class IndexerModule(nn.Module):
             k_BJE = k_BSE
         else:
             queries = context.positions.expand(len(x_BSD), -1)
+            if not isinstance(context.cache, ListCache):
+                raise ArchError(
+                    f"layer {self.layer} has an indexer, but {type(context.cache).__name__} keeps only "
+                    "keys and values; use a cache with `append`, such as DynamicCache"
+                )
             k_BJE, keys = context.cache.append(self.layer, "index", k_BSE, queries)
         if k_BJE.shape[1] <= spec.top_k:
             return None

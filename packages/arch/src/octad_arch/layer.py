@@ -67,41 +67,60 @@ class Layer:
         feed_forward: such as `SwiGLU`.
         norm: built anew for every place where one stands.
         placement: where those places are.
+        cross: between the two, a mixer that reads the encoder's states, such as `CrossAttention`.
+        mixer_placement: where the places around the mixer are, where that differs.
     """
 
     mixer: Mixer
     feed_forward: FeedForward
     norm: Norm = field(default=RMSNorm())
     placement: Placement = field(default=PreNorm())
+    cross: Mixer | None = None
+    mixer_placement: Placement | None = None
+
+    @property
+    def copies(self) -> int:
+        """Copies of the stream that the placement works on (`HyperConnections`), else 1."""
+        return getattr(self.placement, "copies", 1)
 
     def build(self, d_model: int, layer: int = 0) -> "LayerModule":
         """The module for a model of that width; `layer` is its index there."""
+        cross = None if self.cross is None else self.cross.build(d_model, layer)
         return LayerModule(
-            self.placement.build(self.mixer.build(d_model, layer), self.norm, d_model),
-            self.placement.build(self.feed_forward.build(d_model), self.norm, d_model),
+            (self.mixer_placement or self.placement).build(
+                self.mixer.build(d_model, layer), self.norm, d_model, 2 * layer
+            ),
+            self.placement.build(self.feed_forward.build(d_model), self.norm, d_model, 2 * layer + 1),
+            None if cross is None else self.placement.build(cross, self.norm, d_model, 2 * layer),
         )
 
     @property
     def rotation_keys(self) -> tuple[RotationKey, ...]:
-        """The rotations that its mixer needs."""
-        return self.mixer.rotation_keys
+        """The rotations that its mixers need."""
+        return self.mixer.rotation_keys + (() if self.cross is None else self.cross.rotation_keys)
 
     def cost(self, d_model: int, context_length: int) -> Cost:
         """The sum of its parts."""
         norms = self.placement.cost(self.norm, d_model)
-        return self.mixer.cost(d_model, context_length) + norms + self.feed_forward.cost(d_model) + norms
+        total = (self.mixer_placement or self.placement).cost(self.norm, d_model) + norms
+        if self.cross is not None:
+            total += self.cross.cost(d_model, context_length) + norms
+        return total + self.mixer.cost(d_model, context_length) + self.feed_forward.cost(d_model)
 
 
 class LayerModule(nn.Module):
     """`Layer` with its weights."""
 
-    def __init__(self, mixer: nn.Module, feed_forward: nn.Module) -> None:
+    def __init__(self, mixer: nn.Module, feed_forward: nn.Module, cross: nn.Module | None = None) -> None:
         super().__init__()
-        self.mixer, self.feed_forward = mixer, feed_forward
+        self.mixer, self.cross, self.feed_forward = mixer, cross, feed_forward
 
     def forward(self, x: Float[Tensor, "batch seq d_model"], context: Context) -> Float[Tensor, "batch seq d_model"]:
-        """Mix the tokens, then work on each."""
-        y: Tensor = self.feed_forward(self.mixer(x, context))
+        """Mix the tokens, read the encoder's states where there are such, then work on each token."""
+        x = self.mixer(x, context)
+        if self.cross is not None:
+            x = self.cross(x, context)
+        y: Tensor = self.feed_forward(x)
         return y
 
 
@@ -153,4 +172,50 @@ class ParallelLayerModule(nn.Module):
         normalised = self.mixer_norm(x)
         other = normalised if self.feed_forward_norm is None else self.feed_forward_norm(x)
         y: Tensor = x + self.mixer(normalised, context) + self.feed_forward(other)
+        return y
+
+
+@dataclass(frozen=True)
+class MixerLayer:
+    """A mixer alone on the stream, where it does the feed-forward block's work too (Mamba-2).
+
+    Args:
+        mixer: such as `Mamba2`.
+        norm: built for every place where one stands.
+        placement: where those places are.
+    """
+
+    mixer: Mixer
+    norm: Norm = field(default=RMSNorm())
+    placement: Placement = field(default=PreNorm())
+
+    @property
+    def copies(self) -> int:
+        """Copies of the stream that the placement works on."""
+        return getattr(self.placement, "copies", 1)
+
+    def build(self, d_model: int, layer: int = 0) -> "MixerLayerModule":
+        """The module for a model of that width; `layer` is its index there."""
+        return MixerLayerModule(self.placement.build(self.mixer.build(d_model, layer), self.norm, d_model, layer))
+
+    @property
+    def rotation_keys(self) -> tuple[RotationKey, ...]:
+        """The rotations that its mixer needs."""
+        return self.mixer.rotation_keys
+
+    def cost(self, d_model: int, context_length: int) -> Cost:
+        """The sum of its parts."""
+        return self.mixer.cost(d_model, context_length) + self.placement.cost(self.norm, d_model)
+
+
+class MixerLayerModule(nn.Module):
+    """`MixerLayer` with its weights."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, x: Float[Tensor, "batch seq d_model"], context: Context) -> Float[Tensor, "batch seq d_model"]:
+        """Mix the tokens."""
+        y: Tensor = self.mixer(x, context)
         return y

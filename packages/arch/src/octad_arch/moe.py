@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, GatedUnit, silu
+from .activation import Activation, sigmoid, silu
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -100,6 +100,7 @@ class SigmoidRouter:
         renormalise: divide by the sum.
         groups: equal parts of the experts.
         kept_groups: how many of them are looked at.
+        score: of each logit by itself; `sqrt_softplus` in DeepSeek-V4.
     Source: DeepSeek-V3 (arXiv 2412.19437), section 2.1.2.
     """
 
@@ -108,6 +109,7 @@ class SigmoidRouter:
     renormalise: bool = True
     groups: int = 1
     kept_groups: int = 1
+    score: Activation = sigmoid
     is_balanced_by_bias: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
@@ -116,7 +118,7 @@ class SigmoidRouter:
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
-        scores = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+        scores = self.score(logits.to(torch.promote_types(logits.dtype, torch.float32)))
         ranked = scores if bias is None else scores + bias
         ranked = _within_best_groups(ranked, self.groups, self.kept_groups, 2)
         experts = ranked.topk(self.top_k, -1).indices
@@ -138,8 +140,8 @@ class MoE:
         activation: of the gates.
         shared: a block for all tokens, added (DeepSeekMoE, arXiv 2401.06066).
         shared_gate: multiply it by sigmoid(w x) (Qwen2-MoE).
-        unit: what is made of gate(x) and up(x), where that is not activation(gate(x)) * up(x) (gpt-oss).
-        bias: offsets of gate, up and down, and of the router's logits (gpt-oss).
+        bias: offsets of the router and of the experts' maps (gpt-oss).
+        gating: what becomes of gate and up in place of activation(gate) * up.
     No token is dropped, whatever the load.
     """
 
@@ -149,8 +151,8 @@ class MoE:
     activation: Activation = silu
     shared: SwiGLU | None = None
     shared_gate: bool = False
-    unit: GatedUnit | None = None
     bias: bool = False
+    gating: "ClampedGating | None" = None
 
     def __post_init__(self) -> None:
         require_positive(num_experts=self.num_experts, d_ff=self.d_ff)
@@ -166,12 +168,11 @@ class MoE:
 
     def cost(self, d_model: int) -> Cost:
         """All experts are parameters; a token uses `top_k` of them, the router and what is shared."""
-        expert = 3 * d_model * self.d_ff
-        balance = self.router.is_balanced_by_bias * self.num_experts
-        total = dense(self.num_experts * d_model, balance + self.bias * self.num_experts)
-        used, offsets = self.router.top_k * expert, self.bias * (2 * self.d_ff + d_model)
-        active = used + self.router.top_k * offsets
-        total += Cost(self.num_experts * (expert + offsets), active, matmul_flops=2 * used)
+        expert, offsets = 3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model)
+        total = dense(self.num_experts * d_model, (self.router.is_balanced_by_bias + self.bias) * self.num_experts)
+        used = self.router.top_k * expert
+        total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
+        total += Cost(self.num_experts * offsets, self.router.top_k * offsets)
         if self.shared is not None:
             total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
         return total
@@ -186,9 +187,6 @@ class MoEModule(nn.Module):
 
     probability: Tensor | None
     share: Tensor | None
-    gate_bias: Tensor | None
-    up_bias: Tensor | None
-    down_bias: Tensor | None
 
     def __init__(self, spec: MoE, d_model: int) -> None:
         super().__init__()
@@ -199,21 +197,21 @@ class MoEModule(nn.Module):
         self.gate_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
         self.up_EFD = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff, d_model))
         self.down_EDF = nn.Parameter(torch.empty(spec.num_experts, d_model, spec.d_ff))
-        widths = {"gate_bias": spec.d_ff, "up_bias": spec.d_ff, "down_bias": d_model}
-        for name, width in widths.items():
-            self.register_parameter(name, nn.Parameter(torch.empty(spec.num_experts, width)) if spec.bias else None)
+        self.gate_bias_EF = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff)) if spec.bias else None
+        self.up_bias_EF = nn.Parameter(torch.empty(spec.num_experts, spec.d_ff)) if spec.bias else None
+        self.down_bias_ED = nn.Parameter(torch.empty(spec.num_experts, d_model)) if spec.bias else None
         self.shared = None if spec.shared is None else spec.shared.build(d_model)
         self.shared_gate = nn.Linear(d_model, 1, bias=False) if spec.shared_gate else None
         self.probability = self.share = None
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
-        """Experts as any matrix, those of `down` as maps onto the residual stream; offsets and the bias 0."""
+        """Experts as any matrix, those of `down` as maps onto the residual stream; the bias 0."""
         for parameter, size in ((self.gate_EFD, std), (self.up_EFD, std), (self.down_EDF, residual_std)):
             drawn = torch.empty(parameter.shape, dtype=torch.float32, device=generator.device)
             parameter.detach().copy_(drawn.normal_(0.0, size, generator=generator))
-        for offset in (self.router_bias, self.gate_bias, self.up_bias, self.down_bias):
-            if offset is not None:
-                offset.detach().zero_()
+        for bias in (self.router_bias, self.gate_bias_EF, self.up_bias_EF, self.down_bias_ED):
+            if bias is not None:
+                bias.detach().zero_()
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each token by its experts."""
@@ -239,18 +237,41 @@ class MoEModule(nn.Module):
         parts = []
         for expert, part in enumerate(torch.split(x_ND[tokens], counts)):
             if len(part):
-                gate, up = (
-                    F.linear(part, weight[expert], None if bias is None else bias[expert])
-                    for weight, bias in ((self.gate_EFD, self.gate_bias), (self.up_EFD, self.up_bias))
-                )
-                unit = self.spec.unit
-                inner = self.spec.activation(gate) * up if unit is None else unit(gate, up)
-                bias = None if self.down_bias is None else self.down_bias[expert]
-                parts.append(F.linear(inner, self.down_EDF[expert], bias))
+                parts.append(self._expert(part, expert))
         if not parts:
             return torch.zeros_like(x_ND)
         weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]
         return torch.zeros_like(x_ND).index_add(0, tokens, weighted.to(x_ND.dtype))
+
+    def _expert(self, x_ND: Tensor, e: int) -> Tensor:
+        biases = (self.gate_bias_EF, self.up_bias_EF, self.down_bias_ED)
+        gate_bias, up_bias, down_bias = (None if bias is None else bias[e] for bias in biases)
+        gate, up = F.linear(x_ND, self.gate_EFD[e], gate_bias), F.linear(x_ND, self.up_EFD[e], up_bias)
+        gating = self.spec.gating
+        inner = self.spec.activation(gate) * up if gating is None else gating(gate, up)
+        return F.linear(inner, self.down_EDF[e], down_bias)
+
+
+@dataclass(frozen=True)
+class ClampedGating:
+    """g sigmoid(alpha g) (u + 1) with g = min(gate, limit) and u = up within ±limit: how gpt-oss's experts gate.
+
+    Args:
+        alpha: steepness; 1.702 makes x sigmoid(alpha x) nearly GELU.
+        limit: > 0.
+    Source: gpt-oss model card (arXiv 2508.10925).
+    """
+
+    alpha: float = 1.702
+    limit: float = 7.0
+
+    def __post_init__(self) -> None:
+        require_positive(alpha=self.alpha, limit=self.limit)
+
+    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the map down reads."""
+        gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+        return gate * torch.sigmoid(self.alpha * gate) * (up + 1)
 
 
 def _routed(model: nn.Module) -> list[MoEModule]:

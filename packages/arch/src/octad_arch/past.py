@@ -18,6 +18,7 @@ class DynamicCache:
 
     def __init__(self) -> None:
         self._lists: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+        self._states: dict[tuple[int, str], Tensor] = {}
 
     def attend(
         self,
@@ -56,7 +57,7 @@ class DynamicCache:
     def append(
         self, layer: int, name: str, values: Float[Tensor, "batch seq ..."], positions: Int[Tensor, "batch seq"]
     ) -> tuple[Float[Tensor, "batch slots ..."], Int[Tensor, "batch slots"]]:
-        """As `AttentionCache.append`."""
+        """As `ListCache.append`."""
         positions = positions.expand(len(values), -1)
         if (layer, name) in self._lists:
             kept, slots = self._lists[layer, name]
@@ -65,6 +66,15 @@ class DynamicCache:
         self._lists[layer, name] = values, positions
         return values, positions
 
+    def state(self, layer: int, name: str) -> Float[Tensor, "batch ..."] | None:
+        """As `StateCache.state`."""
+        return self._states.get((layer, name))
+
+    def set_state(self, layer: int, name: str, state: Float[Tensor, "batch ..."]) -> None:
+        """As `StateCache.set_state`."""
+        self._states[layer, name] = state
+
     def select(self, rows: Int[Tensor, "kept"]) -> None:
         """Keep these rows in this order; a row may come more than once (beams)."""
         self._lists = {key: (values[rows], slots[rows]) for key, (values, slots) in self._lists.items()}
+        self._states = {key: state[rows] for key, state in self._states.items()}

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .cost import Cost, dense
-from .errors import ArchError, require_positive
+from .errors import ArchError, require, require_positive
 
 
 class AbsolutePosition(Protocol):
@@ -65,3 +66,41 @@ class LearnedPositionsModule(nn.Module):
             )
         output: Tensor = self.table(positions.clamp(min=0) + self.spec.offset)
         return output
+
+
+@dataclass(frozen=True)
+class SinusoidalPositions:
+    """P[p, 2i] = sin(p / theta**(2i / d_model)), P[p, 2i+1] = cos of the same: nothing learned, no longest position.
+
+    Args:
+        theta: base of the wavelengths.
+    Source: Vaswani et al. 2017, section 3.5 (arXiv 1706.03762).
+    """
+
+    theta: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        require_positive(theta=self.theta)
+
+    def build(self, d_model: int) -> "SinusoidalPositionsModule":
+        """The module, without parameters."""
+        require(d_model % 2 == 0, f"d_model={d_model} must be even for sinusoids; use {d_model + 1}")
+        return SinusoidalPositionsModule(self.theta, d_model)
+
+    def cost(self, d_model: int) -> Cost:
+        """Nothing."""
+        return Cost()
+
+
+class SinusoidalPositionsModule(nn.Module):
+    """`SinusoidalPositions` for vectors of that width."""
+
+    def __init__(self, theta: float, d_model: int) -> None:
+        super().__init__()
+        self.theta, self.d_model = theta, d_model
+
+    def forward(self, positions: Int[Tensor, "rows seq"]) -> Float[Tensor, "rows seq d_model"]:
+        """The vector of each position, in float32 where it is added to wider or narrower numbers."""
+        exponents = torch.arange(0, self.d_model, 2, device=positions.device) / self.d_model
+        angles = positions[..., None].float() / self.theta**exponents
+        return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)

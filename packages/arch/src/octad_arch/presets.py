@@ -1,11 +1,22 @@
 """Decoders that the field knows by name, as compositions of this package's values."""
 
+import math
+from dataclasses import replace
+from typing import Any
+
+from .activation import relu
 from .attention import Attention
+from .cross_attention import CrossAttention
 from .decoder import Decoder
+from .encoder import Encoder
+from .encoder_decoder import EncoderDecoder
 from .errors import require, require_positive
-from .feed_forward import SwiGLU
+from .feed_forward import MLP, SwiGLU
 from .layer import Layer
-from .norm import RMSNorm
+from .ngpt import SphereGLU, SphereStep, UnitNorm
+from .norm import LayerNorm, RMSNorm
+from .position import LearnedPositions, SinusoidalPositions
+from .residual import PostNorm
 from .rope import RoPE
 
 
@@ -105,3 +116,116 @@ def head_size(d_model: int, num_heads: int) -> int:
 def swiglu_width(d_model: int) -> int:
     """8/3 d_model rounded up to a multiple of 64: three matrices then weigh as much as the two of a 4 d_model MLP."""
     return -(-8 * d_model // (3 * 64)) * 64
+
+
+def bert_encoder(
+    vocab_size: int,
+    d_model: int = 768,
+    num_layers: int = 12,
+    num_heads: int = 12,
+    d_ff: int | None = None,
+    segments: int = 2,
+    context_length: int = 512,
+) -> Encoder:
+    """BERT's body: learned positions and segments, post-norm layers, GELU; put heads on it with `HeadedEncoder`.
+
+    Args:
+        vocab_size: number of token ids.
+        d_model: width; the defaults are the paper's base model.
+        num_layers: depth.
+        num_heads: a divisor of d_model.
+        d_ff: width of the feed-forward blocks; None means 4 d_model.
+        segments: kinds of segments.
+        context_length: the longest sequence.
+    Source: Devlin et al. 2018 (arXiv 1810.04805).
+    """
+    require_positive(num_heads=num_heads)
+    require(d_model % num_heads == 0, f"num_heads={num_heads} does not divide d_model={d_model}")
+    norm, d_head = LayerNorm(1e-12), d_model // num_heads
+    mixer = Attention(num_heads, num_heads, d_head, None, bias=True, output_bias=True, is_causal=False)
+    layer = Layer(mixer, MLP(d_ff or 4 * d_model, bias=True), norm, PostNorm())
+    return Encoder(
+        vocab_size,
+        d_model,
+        (layer,) * num_layers,
+        None,
+        segments,
+        context_length=context_length,
+        position=LearnedPositions(context_length),
+        embedding_norm=norm,
+    )
+
+
+def ngpt_decoder(
+    vocab_size: int,
+    d_model: int,
+    num_layers: int,
+    num_heads: int,
+    d_ff: int | None = None,
+    theta: float = 10_000.0,
+    context_length: int = 2048,
+) -> Decoder:
+    """nGPT: all states and weights on the unit sphere; call `normalise_weights` after building and after each step.
+
+    Args:
+        vocab_size: number of token ids.
+        d_model: width.
+        num_layers: depth; the steps on the sphere start at 0.05 in all.
+        num_heads: a divisor of d_model.
+        d_ff: width of the feed-forward block; None means 8/3 d_model, rounded up to a multiple of 64.
+        theta: base of the rotary embedding.
+        context_length: a note for exporters and servers.
+    Source: Loshchilov et al. 2024 (arXiv 2410.01131); no weight decay, no warm-up.
+    """
+    require_positive(num_heads=num_heads)
+    require(d_model % num_heads == 0, f"num_heads={num_heads} does not divide d_model={d_model}")
+    d_head = d_model // num_heads
+    mixer = Attention(num_heads, num_heads, d_head, RoPE(theta), UnitNorm(1.0), scale=d_head**0.5)
+    block = SphereGLU(d_ff or (8 * d_model // 3 + 63) // 64 * 64)
+    return Decoder(
+        vocab_size,
+        d_model,
+        (Layer(mixer, block, UnitNorm(), SphereStep()),) * num_layers,
+        None,
+        tied_embeddings=False,
+        context_length=context_length,
+        embedding_norm=UnitNorm(),
+        logit_gain=1.0,
+    )
+
+
+def transformer_2017(
+    vocab_size: int,
+    d_model: int = 512,
+    num_layers: int = 6,
+    num_heads: int = 8,
+    d_ff: int = 2048,
+    final_norms: bool = False,
+    context_length: int = 512,
+) -> EncoderDecoder:
+    """The first transformer: post-norm layers, ReLU, sinusoids, one embedding for input, output and head.
+
+    Args:
+        vocab_size: token ids that both languages share.
+        d_model: width; the defaults are the paper's base model.
+        num_layers: of encoder and decoder each.
+        num_heads: of every attention, a divisor of d_model.
+        d_ff: width of the feed-forward blocks.
+        final_norms: a LayerNorm behind each of the two, as in torch's `nn.Transformer`; the paper has none.
+        context_length: the longest sequences it is meant for.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762).
+    """
+    require_positive(num_heads=num_heads)
+    require(d_model % num_heads == 0, f"num_heads={num_heads} does not divide d_model={d_model}")
+    d_head, norm = d_model // num_heads, LayerNorm()
+    block, cross = MLP(d_ff, relu, bias=True), CrossAttention(num_heads, num_heads, d_head, True, True)
+    seen = Attention(num_heads, num_heads, d_head, None, bias=True, output_bias=True, is_causal=False)
+    common: dict[str, Any] = {
+        "norm": norm if final_norms else None,
+        "context_length": context_length,
+        "position": SinusoidalPositions(),
+        "embedding_scale": math.sqrt(d_model),
+    }
+    encoder = Encoder(vocab_size, d_model, (Layer(seen, block, norm, PostNorm()),) * num_layers, **common)
+    past = Layer(replace(seen, is_causal=True), block, norm, PostNorm(), cross)
+    return EncoderDecoder(encoder, Decoder(vocab_size, d_model, (past,) * num_layers, **common))

@@ -19,8 +19,8 @@ from .norm import Norm
 class Placement(Protocol):
     """A value that puts a block on the residual stream."""
 
-    def build(self, block: nn.Module, norm: Norm, d_model: int) -> nn.Module:
-        """The module `(x, *inputs of the block) -> x`, both of shape (..., d_model)."""
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> nn.Module:
+        """The module `(x, *inputs of the block) -> x`, both of shape (..., d_model); `depth` blocks come before it."""
         ...
 
     def cost(self, norm: Norm, d_model: int) -> Cost:
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 class PreNorm:
     """x + block(norm(x)): GPT-2, Llama, Qwen (Xiong et al. 2020, arXiv 2002.04745)."""
 
-    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> Residual:
         """The block with one norm in front."""
         return Residual(block, norm.build(d_model), nn.Identity(), nn.Identity())
 
@@ -58,7 +58,7 @@ class PreNorm:
 class PostNorm:
     """norm(x + block(x)): the first transformer, BERT (Vaswani et al. 2017, arXiv 1706.03762)."""
 
-    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> Residual:
         """The block with one norm after the sum."""
         return Residual(block, nn.Identity(), nn.Identity(), norm.build(d_model))
 
@@ -71,7 +71,7 @@ class PostNorm:
 class SandwichNorm:
     """x + norm(block(norm(x))): CogView, Gemma 2 (Ding et al. 2021, arXiv 2105.13290)."""
 
-    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> Residual:
         """The block between two norms."""
         return Residual(block, norm.build(d_model), norm.build(d_model), nn.Identity())
 
@@ -84,13 +84,26 @@ class SandwichNorm:
 class ReorderedNorm:
     """x + norm(block(x)): OLMo 2 (Liu et al. 2021, arXiv 2111.09883; OLMo 2, arXiv 2501.00656)."""
 
-    def build(self, block: nn.Module, norm: Norm, d_model: int) -> Residual:
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> Residual:
         """The block with one norm behind it, on the branch."""
         return Residual(block, nn.Identity(), norm.build(d_model), nn.Identity())
 
     def cost(self, norm: Norm, d_model: int) -> Cost:
         """One norm."""
         return norm.cost(d_model)
+
+
+@dataclass(frozen=True)
+class NoNorm:
+    """x + block(x): the first block of ModernBERT, whose input the embedding's norm has just normalised."""
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> Residual:
+        """The block alone."""
+        return Residual(block, nn.Identity(), nn.Identity(), nn.Identity())
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """Nothing."""
+        return Cost()
 
 
 @dataclass(frozen=True)
@@ -108,9 +121,14 @@ class Scaled:
     def __post_init__(self) -> None:
         require_positive(factor=self.factor)
 
-    def build(self, block: nn.Module, norm: Norm, d_model: int) -> nn.Module:
+    @property
+    def copies(self) -> int:
+        """Copies of the stream that the placement works on."""
+        return getattr(self.placement, "copies", 1)
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> nn.Module:
         """The placement's own module around a block of which the result is scaled."""
-        return self.placement.build(ScaledBlock(block, self.factor), norm, d_model)
+        return self.placement.build(ScaledBlock(block, self.factor), norm, d_model, depth)
 
     def cost(self, norm: Norm, d_model: int) -> Cost:
         """What the placement costs."""

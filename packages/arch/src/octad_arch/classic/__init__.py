@@ -1,9 +1,65 @@
-"""Language models from before neural networks, as baselines that a modern model has to beat.
+"""The history of language models, each small enough to read at one sitting and proven against its paper.
 
-model = ByteNGram.fit(text.encode(), order=5)
-model.bits_per_byte(held_out.encode())
+1948  Shannon: text has an entropy; n-grams and guesses bound it (`block_entropies`, `guessing_bounds`).
+1953  Counts lie about what was not seen: Good, Katz, Kneser and Ney (`NGramModel` with a `Smoothing`).
+2003  Bengio: words are vectors, a network predicts from them (`Bengio`).
+1997  Hochreiter and Schmidhuber: a state that gates keep (`LSTMLanguageModel`).
+2014  Sutskever: one network reads, another writes (`Seq2Seq`, `beam_search`); Bahdanau, Luong: and it looks back.
+2018  Peters: a word's vector depends on its sentence (`ELMo`, `ELMoTagger`).
+
+What came next is the rest of `octad_arch`: `transformer_2017`, `bert_encoder`, and on.
 """
 
+from octad_arch.classic.beam import Hypothesis, beam_search, length_penalty
+from octad_arch.classic.bengio import Bengio, BengioModel
+from octad_arch.classic.counts import NGramCounts
+from octad_arch.classic.elmo import CharacterWords, ELMo, ELMoModel, ELMoTagger, LayerMixture
+from octad_arch.classic.entropy import block_entropies, guess_shares, guessing_bounds, ranks
+from octad_arch.classic.lstm import LSTMLanguageModel, LSTMLayer, LSTMModel
 from octad_arch.classic.ngram import ByteNGram, byte_entropy
+from octad_arch.classic.ngram_model import NGramModel
+from octad_arch.classic.seq2seq import Seq2Seq, Seq2SeqModel
+from octad_arch.classic.smoothing import (
+    AddK,
+    Katz,
+    KneserNey,
+    ModifiedKneserNey,
+    Smoothing,
+    StupidBackoff,
+    WittenBell,
+)
+from octad_arch.classic.vocabulary import Vocabulary
 
-__all__ = ["ByteNGram", "byte_entropy"]
+__all__ = [
+    "AddK",
+    "Bengio",
+    "BengioModel",
+    "ByteNGram",
+    "CharacterWords",
+    "ELMo",
+    "ELMoModel",
+    "ELMoTagger",
+    "Hypothesis",
+    "Katz",
+    "KneserNey",
+    "LSTMLanguageModel",
+    "LSTMLayer",
+    "LSTMModel",
+    "LayerMixture",
+    "ModifiedKneserNey",
+    "NGramCounts",
+    "NGramModel",
+    "Seq2Seq",
+    "Seq2SeqModel",
+    "Smoothing",
+    "StupidBackoff",
+    "Vocabulary",
+    "WittenBell",
+    "beam_search",
+    "block_entropies",
+    "byte_entropy",
+    "guess_shares",
+    "guessing_bounds",
+    "length_penalty",
+    "ranks",
+]

@@ -1,9 +1,13 @@
 """The families of models that checkpoints are exchanged with: their config.json and their names for the weights."""
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 from ..decoder import Decoder
+from ..encoder_decoder import EncoderDecoder
+from ..encoder_heads import HeadedEncoder
 from ..errors import ArchError
+from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2
 from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, KIMI_K2
 from .falcon import FALCON
@@ -13,11 +17,16 @@ from .glm import GLM, GLM4
 from .gpt import GPT2, GPT_J, GPT_NEOX
 from .gpt_bigcode import GPT_BIGCODE
 from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
-from .gpt_oss import GPT_OSS
+from .gpt_oss import GPT_OSS, MINIMAX_M2
+from .hybrids import OLMO_HYBRID, QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
+from .kimi import KIMI_LINEAR
 from .llama import ARCEE, GRANITE, HELIUM, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3
 from .llama_kin import MINISTRAL, NANOCHAT, OLMO3, SEED_OSS
+from .mamba import MAMBA2
+from .mapped import AnyMapped, MappedFamily
 from .moe import GLM4_MOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE
 from .reading import Config
+from .seq2seq import BART, T5
 
 FAMILIES: tuple[Family, ...] = (
     LLAMA,
@@ -61,26 +70,62 @@ FAMILIES: tuple[Family, ...] = (
     KIMI_K2,
     FALCON,
     GPT_OSS,
+    MINIMAX_M2,
+    QWEN3_NEXT,
+    QWEN3_5,
+    QWEN3_5_MOE,
+    OLMO_HYBRID,
+    KIMI_LINEAR,
+    MAMBA2,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 
-__all__ = ["FAMILIES", "Config", "DecoderFamily", "Family", "family_named", "find_family"]
+ENCODERS: tuple[MappedFamily[HeadedEncoder], ...] = (BERT, ROBERTA, MODERNBERT)
+SEQ2SEQ: tuple[MappedFamily[EncoderDecoder], ...] = (T5, BART)
+
+Spec = Decoder | HeadedEncoder | EncoderDecoder
+AnyFamily = Family | AnyMapped
+
+__all__ = [
+    "ENCODERS",
+    "FAMILIES",
+    "SEQ2SEQ",
+    "AnyFamily",
+    "Config",
+    "DecoderFamily",
+    "Family",
+    "MappedFamily",
+    "Spec",
+    "family_named",
+    "find_family",
+]
 
 
-def family_named(model_type: object) -> Family:
+def family_named(model_type: object) -> AnyFamily:
     """The family of that `model_type`.
 
     Raises:
         ArchError: there is none; the message lists those there are.
     """
-    for family in FAMILIES:
+    families: tuple[AnyFamily, ...] = (*FAMILIES, *ENCODERS, *SEQ2SEQ)
+    for family in families:
         if family.model_type == model_type:
             return family
-    known = ", ".join(family.model_type for family in FAMILIES)
+    known = ", ".join(family.model_type for family in families)
     raise ArchError(f"model_type={model_type!r} is not among the supported families: {known}")
 
 
-def find_family(spec: Decoder, model_type: str | None = None) -> tuple[Family, Config]:
+def _candidates(spec: Spec) -> tuple[AnyFamily, ...]:
+    match spec:
+        case Decoder():
+            return FAMILIES
+        case HeadedEncoder():
+            return ENCODERS
+        case EncoderDecoder():
+            return SEQ2SEQ
+
+
+def find_family(spec: Spec, model_type: str | None = None) -> tuple[AnyFamily, Config]:
     """The family that expresses a specification, and its config.json: it reads back as the same value.
 
     Args:
@@ -91,16 +136,19 @@ def find_family(spec: Decoder, model_type: str | None = None) -> tuple[Family, C
         ArchError: no family does; the message says what the nearest would have lost.
     """
     nearest, agreeing = "no family has layers of these kinds", -1
-    for family in FAMILIES if model_type is None else (family_named(model_type),):
-        config = family.config(spec)
+    for family in _candidates(spec) if model_type is None else (family_named(model_type),):
+        config = family.config(spec) if family in _candidates(spec) else None  # type: ignore[arg-type]
         if config is None:
             continue
         try:
-            read_back = family.spec(config)
+            read_back: Any = family.spec(config)
         except ArchError:  # its config.json cannot even be read back: other families come nearer
             continue
         if read_back == spec:
             return family, config
+        if not isinstance(spec, Decoder):
+            nearest = f"{family.model_type} would make it {_first_field(spec, read_back)}"
+            continue
         same = sum(ours == theirs for ours, theirs in zip(spec.layers, read_back.layers, strict=False))
         if same > agreeing:
             nearest = f"{family.model_type} would make it {_first_difference(spec, read_back)}"
@@ -113,3 +161,14 @@ def _first_difference(spec: Decoder, other: Decoder) -> str:
         if ours != theirs:
             return f"{theirs} at layer {index}, which is {ours}"
     return f"{replace(other, layers=())}, which is {replace(spec, layers=())}"
+
+
+def _first_field(spec: Any, other: Any) -> str:
+    """The innermost part in which two values differ, and what it is in both."""
+    if is_dataclass(spec) and type(spec) is type(other):
+        for part in fields(spec):
+            ours, theirs = getattr(spec, part.name), getattr(other, part.name)
+            if ours != theirs:
+                inner = is_dataclass(ours) and type(ours) is type(theirs)
+                return _first_field(ours, theirs) if inner else f"{part.name}={theirs}, which is {ours}"
+    return f"{other}, which is {spec}"

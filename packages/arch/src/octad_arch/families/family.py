@@ -9,7 +9,6 @@ from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
 from ..initialization import Initialization
 from ..layer import LayerSpec
-from ..mla import LatentAttention
 from ..norm import Norm
 from .reading import Config, Entries, needed
 
@@ -25,6 +24,11 @@ class Family(Protocol):
     @property
     def prefix(self) -> str:
         """What the names of the bare model lack, where a file holds only that."""
+        ...
+
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """Stored names that may be there without use, such as a second copy of tied weights."""
         ...
 
     def spec(self, config: Entries) -> Decoder:
@@ -61,7 +65,8 @@ class DecoderFamily:
         tied: whether the head is the embedding where config.json is silent.
         fused: the weights of a layer that are more than another name.
         aliases: the common keys of config.json for this family's own.
-        mixer: kind of the first layer's mixer, which says how many heads there are.
+        spare: stored names that may be there without use where the head is tied.
+        mixer: kinds that the first layer's mixer may be of.
     """
 
     model_type: str
@@ -78,7 +83,8 @@ class DecoderFamily:
     tied: bool = False
     fused: Fused = lambda spec, ours, theirs: ()
     aliases: Mapping[str, str] = field(default_factory=dict)
-    mixer: type[Attention | LatentAttention] = Attention
+    spare: tuple[str, ...] = ("lm_head.weight", "embed_out.weight")
+    mixer: type[Any] | tuple[type[Any], ...] = Attention
 
     @property
     def prefix(self) -> str:

@@ -54,7 +54,8 @@ def _parts(spec: Decoder) -> tuple[Attention, MoE, RoPE] | None:
     return (mixer, sparse, mixer.position) if isinstance(mixer.position, RoPE) else None
 
 
-def _entries(spec: Decoder) -> Config | None:
+def moe_entries(spec: Decoder) -> Config | None:
+    """What models of attention and experts write alike; None for layers of other kinds."""
     parts = _parts(spec)
     if parts is None or not isinstance(spec.norm, RMSNorm):
         return None
@@ -88,7 +89,7 @@ def _mixtral_layer(config: Entries, index: int) -> Layer:
 
 
 def _mixtral_entries(spec: Decoder) -> Config | None:
-    written, parts = _entries(spec), _parts(spec)
+    written, parts = moe_entries(spec), _parts(spec)
     if written is None or parts is None:
         return None
     sizes = {"num_local_experts": parts[1].num_experts, "intermediate_size": parts[1].d_ff}
@@ -120,7 +121,7 @@ def _olmoe_layer(config: Entries, index: int) -> Layer:
 
 
 def _softmax_entries(spec: Decoder, d_ff: str) -> Config | None:
-    written, parts = _entries(spec), _parts(spec)
+    written, parts = moe_entries(spec), _parts(spec)
     if written is None or parts is None or not isinstance(parts[1].router, SoftmaxRouter):
         return None
     sparse, router = parts[1], parts[1].router
@@ -232,7 +233,7 @@ def _glm4_moe_layer(config: Entries, index: int) -> Layer:
 
 
 def _glm4_moe_entries(spec: Decoder) -> Config | None:
-    written, parts = _entries(spec), _parts(spec)
+    written, parts = moe_entries(spec), _parts(spec)
     if written is None or parts is None or not isinstance(parts[1].router, SigmoidRouter) or parts[1].shared is None:
         return None
     mixer, sparse, _ = parts
