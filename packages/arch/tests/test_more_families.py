@@ -41,6 +41,9 @@ MAMBA = {"vocab_size": 97, "hidden_size": 24, "num_hidden_layers": 2, "num_heads
 MAMBA |= {"pad_token_id": None}
 
 OSS = SQUARE | {"num_local_experts": 5, "num_experts_per_tok": 2, "head_dim": 12, "num_key_value_heads": 2}
+GEMMA4 = SQUARE | {"num_hidden_layers": 6, "num_key_value_heads": 2, "head_dim": 10, "global_head_dim": 16}
+GEMMA4 |= {"sliding_window": 4, "vocab_size_per_layer_input": 97, "hidden_size_per_layer_input": 0, "pad_token_id": 0}
+GEMMA4 |= {"layer_types": (["sliding_attention"] + ["full_attention", "sliding_attention"] * 3)[:6]}
 
 CASES = {
     "gpt_oss": ("gpt_oss", OSS | {"sliding_window": 4}),
@@ -107,6 +110,22 @@ CASES = {
         | {"layer_types": ["full_attention", "sliding_attention", "full_attention"], "attention_bias": False}
         | {"swiglu_alpha": 1.1, "swiglu_limit": 0.6, "rope_parameters": ROPE},
     ),
+    "gemma4 shared": (
+        "gemma4_text",
+        GEMMA4
+        | {"num_kv_shared_layers": 3, "use_double_wide_mlp": True, "hidden_size_per_layer_input": 6}
+        | {"final_logit_softcapping": 3.0, "vocab_size_per_layer_input": 93},
+    ),
+    "gemma4 keys as values": (
+        "gemma4_text",
+        GEMMA4 | {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "attention_bias": True},
+    ),
+    "gemma4 experts": (
+        "gemma4_text",
+        GEMMA4
+        | {"enable_moe_block": True, "num_experts": 5, "top_k_experts": 2, "moe_intermediate_size": 12}
+        | {"rope_parameters": {"full_attention": YARN, "sliding_attention": ROPE}},
+    ),
     "phi3 longrope": ("phi3", SQUARE | {"pad_token_id": None, "original_max_position_embeddings": 16} | LONG),
     "phi3 longrope partial": (
         "phi3",
@@ -120,9 +139,12 @@ FUSED = {"falcon alibi"}
 UNTIED = {"kimi_linear", "kimi_linear queries"}  # transformers ties none, whatever the configuration says
 
 
+BUFFERS = ("e_score_correction_bias", "layer_scalar")
+
+
 def randomised(model):
     generator = torch.Generator().manual_seed(3)
-    buffers = [tensor for name, tensor in model.named_buffers() if name.endswith("e_score_correction_bias")]
+    buffers = [tensor for name, tensor in model.named_buffers() if name.endswith(BUFFERS)]
     with torch.no_grad():
         for tensor in [*model.parameters(), *buffers]:
             tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))

@@ -21,6 +21,7 @@ from .cost import Cost
 from .cross_attention import CrossAttention, CrossAttentionModule
 from .decoder import Decoder, DecoderModel
 from .delta_net import GatedDeltaNet, GatedDeltaNetModule, KimiDeltaAttention, KimiDeltaAttentionModule
+from .dense_experts import DenseAndExperts, NormedMoE
 from .describe import describe
 from .differential import DifferentialAttention
 from .encoder import Encoder, EncoderModel
@@ -33,6 +34,7 @@ from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkh
 from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
+from .layer_inputs import InputLayer, LayerInputs
 from .linear import ResidualOutput
 from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
@@ -61,9 +63,10 @@ from .recurrence import ShortConvolution
 from .reinjection import Reinjected
 from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
-from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, YaRN
+from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, TurnedShare, YaRN
+from .shared_kv import BorrowingAttention, LendingAttention
 from .stream import Copies, GatedCopies, Stream
-from .value_residual import KeepValue, ValueEmbedding, ValueMix, ValueResidual
+from .value_residual import KeepValue, NormedValue, ValueEmbedding, ValueMix, ValueResidual
 
 __all__ = [
     "MLP",
@@ -77,6 +80,7 @@ __all__ = [
     "AttentionBias",
     "AttentionCache",
     "AttentionModule",
+    "BorrowingAttention",
     "ClampedGating",
     "Context",
     "Copies",
@@ -85,6 +89,7 @@ __all__ = [
     "CrossAttentionModule",
     "Decoder",
     "DecoderModel",
+    "DenseAndExperts",
     "DifferentialAttention",
     "DyT",
     "DynamicCache",
@@ -102,17 +107,20 @@ __all__ = [
     "HyperConnections",
     "Indexer",
     "Initialization",
+    "InputLayer",
     "KeepValue",
     "KimiDeltaAttention",
     "KimiDeltaAttentionModule",
     "LatentAttention",
     "LatentAttentionModule",
     "Layer",
+    "LayerInputs",
     "LayerModule",
     "LayerNorm",
     "LayerNormModule",
     "LayerSpec",
     "LearnedPositions",
+    "LendingAttention",
     "LinearScaling",
     "ListCache",
     "Llama3Scaling",
@@ -133,6 +141,8 @@ __all__ = [
     "NTKScaling",
     "NoNorm",
     "Norm",
+    "NormedMoE",
+    "NormedValue",
     "OffsetRMSNorm",
     "ParallelLayer",
     "Placement",
@@ -166,6 +176,7 @@ __all__ = [
     "SwiGLU",
     "SwiGLUModule",
     "TokenHead",
+    "TurnedShare",
     "UnitNorm",
     "ValueEmbedding",
     "ValueMix",

@@ -50,6 +50,7 @@ class Attention:
         position_bias: added to the scores, such as `ALiBi`.
         gate: multiply what the heads give by sigmoid(W x), channel by channel (Qwen3-Next; arXiv 2505.06708).
         value_mix: what is mixed into the values, such as `ValueResidual`.
+        key_is_value: values are the keys before their norm and rotation, with no map of their own (Gemma 4).
     """
 
     num_heads: int
@@ -67,6 +68,7 @@ class Attention:
     position_bias: PositionBias | None = None
     gate: bool = False
     value_mix: ValueMix | None = None
+    key_is_value: bool = False
 
     def __post_init__(self) -> None:
         require_positive(num_heads=self.num_heads, num_kv_heads=self.num_kv_heads, d_head=self.d_head)
@@ -95,6 +97,8 @@ class Attention:
         inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
         offsets = self.bias * (inner + 2 * kv_inner) + self.output_bias * d_model + self.sinks * self.num_heads
         total = dense(2 * d_model * (inner + kv_inner), offsets)
+        if self.key_is_value:
+            total += dense(-d_model * kv_inner, -self.bias * kv_inner)
         if self.gate:
             total += dense(d_model * inner, self.bias * inner)
         if isinstance(self.qk_norm, AllHeads):
@@ -137,7 +141,7 @@ class AttentionModule(nn.Module):
         inner, kv_inner = spec.num_heads * spec.d_head, spec.num_kv_heads * spec.d_head
         self.query = nn.Linear(d_model, inner, bias=spec.bias)
         self.key = nn.Linear(d_model, kv_inner, bias=spec.bias)
-        self.value = nn.Linear(d_model, kv_inner, bias=spec.bias)
+        self.value = None if spec.key_is_value else nn.Linear(d_model, kv_inner, bias=spec.bias)
         self.query_norm = _head_norm(spec.qk_norm, spec.num_heads, spec.d_head)
         self.key_norm = _head_norm(spec.qk_norm, spec.num_kv_heads, spec.d_head)
         self.gate = nn.Linear(d_model, inner, bias=spec.bias) if spec.gate else None
@@ -153,18 +157,23 @@ class AttentionModule(nn.Module):
         """Attend within the input by order, or over `context.cache` by position."""
         d_head = self.spec.d_head
         q_BHSE = self.query_norm(self.query(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
-        k_BKSE = self.key_norm(self.key(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
-        v_BKSE = self.value(x_BSD).unflatten(-1, (-1, d_head)).transpose(1, 2)
-        if self.value_mix is not None:
-            v_BKSE = self.value_mix(v_BKSE, x_BSD, context)
-        for rotation_key in self.spec.rotation_keys:
-            rotation = context.rotations[rotation_key]
-            q_BHSE, k_BKSE = rotation_key[0].rotate(q_BHSE, rotation), rotation_key[0].rotate(k_BKSE, rotation)
+        for rotary, width in self.spec.rotation_keys:
+            q_BHSE = rotary.rotate(q_BHSE, context.rotations[rotary, width])
+        k_BKSE, v_BKSE = self._keys_and_values(x_BSD, context)
         mixed_BSF = self._mix(q_BHSE, k_BKSE, v_BKSE, context).transpose(1, 2).flatten(2)
         if self.gate is not None:
             mixed_BSF = mixed_BSF * torch.sigmoid(self.gate(x_BSD))
         output: Tensor = self.output(mixed_BSF)
         return output
+
+    def _keys_and_values(self, x_BSD: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        raw_BSKE = self.key(x_BSD).unflatten(-1, (-1, self.spec.d_head))
+        k_BKSE = self.key_norm(raw_BSKE).transpose(1, 2)
+        for rotary, width in self.spec.rotation_keys:
+            k_BKSE = rotary.rotate(k_BKSE, context.rotations[rotary, width])
+        v_BSKE = raw_BSKE if self.value is None else self.value(x_BSD).unflatten(-1, (-1, self.spec.d_head))
+        v_BKSE = v_BSKE.transpose(1, 2)
+        return k_BKSE, v_BKSE if self.value_mix is None else self.value_mix(v_BKSE, x_BSD, context)
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
         """Sinks start at 0: as much as a key of which the score is 0."""
@@ -186,8 +195,7 @@ class AttentionModule(nn.Module):
                 raise ArchError(
                     "a layer with is_causal=False cannot run on a cache: its past would depend on its future"
                 )
-            positions_BS = context.positions.expand(q_BHSE.shape[0], -1)
-            return context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSE, positions_BS, **options)
+            return self._attend(q_BHSE, k_BKSE, v_BKSE, context, options)
         if options.keys() <= {"scale"} and context.keep is None:
             is_grouped = spec.num_kv_heads != spec.num_heads
             return F.scaled_dot_product_attention(
@@ -195,3 +203,8 @@ class AttentionModule(nn.Module):
             )
         order_1S = torch.arange(q_BHSE.shape[2], device=q_BHSE.device)[None]
         return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, keep=context.keep, **options)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, options: dict[str, Any]) -> Tensor:
+        assert context.cache is not None
+        positions_BS = context.positions.expand(len(q), -1)
+        return context.cache.attend(self.layer, q, k, v, positions_BS, **options)

@@ -38,6 +38,7 @@ class AttentionCache(Protocol):
         softcap: float | None = None,
         bias: AttentionBias | None = None,
         latent: int | None = None,
+        is_stored: bool = False,
     ) -> Float[Tensor, "batch heads seq d_value"]:
         """Store k and v, then mix the values of every position up to each query's own: softmax(scale * q kᵀ + ...) v.
 
@@ -54,6 +55,8 @@ class AttentionCache(Protocol):
             softcap: scores become softcap * tanh(scores / softcap).
             bias: added to the scores.
             latent: the values are the first `latent` channels of the keys, of which `v` is that view: keep no other.
+            is_stored: k and v were given in this pass by a call for the same layer, for which another layer's queries
+                ask now: keep nothing of them.
         """
         ...
 

@@ -16,6 +16,7 @@ from .embedding import embed
 from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
+from .layer_inputs import LayerInputs
 from .memory import Memory
 from .ngpt import Gains
 from .norm import Norm, RMSNorm
@@ -45,6 +46,7 @@ class Decoder(Buildable["DecoderModel"]):
         position_bias: added to the scores of every self-attention, one for all layers, such as `RelativeBias`.
         logit_gain: learn a factor for each token id's logit, which starts here (nGPT); None means no such factors.
         stream: what carries the stream where it is more than one vector a token, such as `Copies`.
+        layer_inputs: what every `InputLayer` reads besides the stream.
     """
 
     vocab_size: int
@@ -63,6 +65,7 @@ class Decoder(Buildable["DecoderModel"]):
     position_bias: PositionBias | None = None
     stream: Stream | None = None
     logit_gain: float | None = None
+    layer_inputs: LayerInputs | None = None
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)
@@ -91,6 +94,7 @@ class Decoder(Buildable["DecoderModel"]):
         total += bias_cost(self.position_bias, self.layers)
         total += dense(0, 0 if self.logit_gain is None else self.vocab_size)
         total += Cost() if self.stream is None else self.stream.cost(self.d_model)
+        total += Cost() if self.layer_inputs is None else self.layer_inputs.cost(self.d_model, len(self.layers))
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
         return total
@@ -113,6 +117,8 @@ class DecoderModel(nn.Module):
         gain = spec.logit_gain
         self.logit_gains = None if gain is None else Gains(spec.vocab_size, gain, spec.d_model**-0.5)
         self.stream = None if spec.stream is None else spec.stream.build(spec.d_model)
+        inputs = spec.layer_inputs
+        self.layer_inputs = None if inputs is None else inputs.build(spec.d_model, len(spec.layers))
         self._rotation_keys = tuple(dict.fromkeys(key for layer in spec.layers for key in layer.rotation_keys))
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
@@ -196,6 +202,8 @@ class DecoderModel(nn.Module):
             memory=memory,
         )
         x = embed(self, tokens, context.positions)
+        if self.layer_inputs is not None:
+            self.layer_inputs(tokens, x, context)
         if self.stream is not None:
             x = self.stream.open(x)
         return x, replace(context, embedded=x)

@@ -216,7 +216,7 @@ class MoEModule(nn.Module):
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each token by its experts."""
         x_ND = x.reshape(-1, x.shape[-1])
-        choice = self.spec.router.choose(self.router(x_ND), self.router_bias)
+        choice = self._choose(x_ND)
         mixed_ND = self._experts(x_ND, choice)
         if self.training:
             counts = torch.bincount(choice.experts.flatten(), minlength=self.spec.num_experts)
@@ -228,6 +228,9 @@ class MoEModule(nn.Module):
                 shared_ND = torch.sigmoid(self.shared_gate(x_ND)) * shared_ND
             mixed_ND = mixed_ND + shared_ND
         return mixed_ND.view(x.shape)
+
+    def _choose(self, x_ND: Tensor) -> Choice:
+        return self.spec.router.choose(self.router(x_ND), self.router_bias)
 
     def _experts(self, x_ND: Tensor, choice: Choice) -> Tensor:
         """Sort the (token, expert) pairs by expert, so that each expert is one product over its tokens."""

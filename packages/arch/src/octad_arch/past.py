@@ -34,13 +34,15 @@ class DynamicCache:
         softcap: float | None = None,
         bias: AttentionBias | None = None,
         latent: int | None = None,
+        is_stored: bool = False,
     ) -> Float[Tensor, "batch heads seq d_value"]:
         """As `AttentionCache.attend`."""
-        keys, slots = self.append(layer, "key", k.transpose(1, 2), positions)
-        if latent is None:
-            values, _ = self.append(layer, "value", v.transpose(1, 2), positions)
-        else:
-            values = keys[..., :latent]
+        if not is_stored:
+            self.append(layer, "key", k.transpose(1, 2), positions)
+            if latent is None:
+                self.append(layer, "value", v.transpose(1, 2), positions)
+        keys, slots = self._lists[layer, "key"]
+        values = self._lists[layer, "value"][0] if latent is None else keys[..., :latent]
         return mix(
             q,
             keys.transpose(1, 2),

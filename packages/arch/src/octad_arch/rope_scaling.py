@@ -51,6 +51,35 @@ class LinearScaling:
 
 
 @dataclass(frozen=True)
+class TurnedShare:
+    """frequency / factor for the first `share` of the pairs, 0 for the rest: those never turn (Gemma 4).
+
+    `RoPE(channels=...)` turns the first channels instead, with frequencies that are spread over these alone.
+
+    Args:
+        share: of the pairs that turn, > 0 and at most 1.
+        factor: by which the context grows, > 0.
+    """
+
+    share: float
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_positive(share=self.share, factor=self.factor)
+        require(self.share <= 1, f"share={self.share} of the pairs cannot turn; use at most 1")
+
+    @property
+    def attention_factor(self) -> float:
+        """1."""
+        return 1.0
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """The fast ones, divided."""
+        turns = torch.arange(len(plain), device=plain.device) < int(self.share * len(plain))
+        return plain * turns / self.factor
+
+
+@dataclass(frozen=True)
 class NTKScaling:
     """theta * factor**(d / (d - 2)): the lowest frequency is interpolated, the highest left alone (bloc97 2023).
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .context import Context
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
+from .norm import Norm
 
 _NOTE = "first_value"
 
@@ -107,6 +108,38 @@ class ValueResidualModule(nn.Module):
             return self.spec.own * v + self.spec.first * first
         own = 1 - self.lambdas[0] if self.spec.is_convex else self.lambdas[0]
         return own * v + self.lambdas[-1] * first
+
+
+@dataclass(frozen=True)
+class NormedValue:
+    """norm(v), each head by itself (Gemma 4).
+
+    Args:
+        norm: such as `RMSNorm(gain=False)`.
+    """
+
+    norm: Norm
+
+    def build(self, d_model: int, num_kv_heads: int, d_head: int) -> "NormedValueModule":
+        """The module with its norm."""
+        return NormedValueModule(self.norm.build(d_head))
+
+    def cost(self, d_model: int, num_kv_heads: int, d_head: int) -> Cost:
+        """The norm."""
+        return self.norm.cost(d_head)
+
+
+class NormedValueModule(nn.Module):
+    """`NormedValue` with its norm."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, v: Float[Tensor, "batch kv_heads seq d_head"], x: Tensor, context: Context) -> Tensor:
+        """The normalised values."""
+        normalised: Tensor = self.norm(v)
+        return normalised
 
 
 @dataclass(frozen=True)

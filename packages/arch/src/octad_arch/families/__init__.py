@@ -13,6 +13,7 @@ from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, KIMI_K2
 from .falcon import FALCON
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
+from .gemma4 import GEMMA4
 from .glm import GLM, GLM4
 from .gpt import GPT2, GPT_J, GPT_NEOX
 from .gpt_bigcode import GPT_BIGCODE
@@ -77,6 +78,7 @@ FAMILIES: tuple[Family, ...] = (
     OLMO_HYBRID,
     KIMI_LINEAR,
     MAMBA2,
+    GEMMA4,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 
