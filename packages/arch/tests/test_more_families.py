@@ -44,6 +44,8 @@ OSS = SQUARE | {"num_local_experts": 5, "num_experts_per_tok": 2, "head_dim": 12
 GEMMA4 = SQUARE | {"num_hidden_layers": 6, "num_key_value_heads": 2, "head_dim": 10, "global_head_dim": 16}
 GEMMA4 |= {"sliding_window": 4, "vocab_size_per_layer_input": 97, "hidden_size_per_layer_input": 0, "pad_token_id": 0}
 GEMMA4 |= {"layer_types": (["sliding_attention"] + ["full_attention", "sliding_attention"] * 3)[:6]}
+WINDOWS = SQUARE | {"num_key_value_heads": 2, "sliding_window": 4, "pad_token_id": None}
+WINDOWS |= {"layer_types": ["full_attention", "sliding_attention", "full_attention"]}
 
 CASES = {
     "gpt_oss": ("gpt_oss", OSS | {"sliding_window": 4}),
@@ -126,6 +128,33 @@ CASES = {
         | {"enable_moe_block": True, "num_experts": 5, "top_k_experts": 2, "moe_intermediate_size": 12}
         | {"rope_parameters": {"full_attention": YARN, "sliding_attention": ROPE}},
     ),
+    "exaone4": ("exaone4", WINDOWS | {"rope_parameters": ROPE}),
+    "exaone4 everywhere": ("exaone4", WINDOWS | {"sliding_window": None, "layer_types": ["full_attention"] * 3}),
+    "apertus": ("apertus", SQUARE | {"num_key_value_heads": 2, "rope_parameters": ROPE, "pad_token_id": None}),
+    "dots1": (
+        "dots1",
+        WINDOWS | EXPERTS | GROUPS | {"first_k_dense_replace": 1, "routed_scaling_factor": 1.7, "attention_bias": True},
+    ),
+    "gpt_neo": (
+        "gpt_neo",
+        {"vocab_size": 97, "hidden_size": 30, "num_layers": 3, "num_heads": 3, "max_position_embeddings": 50}
+        | {"attention_types": [[["global"], 1], [["local"], 2]], "window_size": 4},
+    ),
+    "codegen": (
+        "codegen",
+        {"vocab_size": 97, "n_embd": 64, "n_layer": 2, "n_head": 8, "n_positions": 50, "rotary_dim": 6},
+    ),
+    "mpt": ("mpt", {"vocab_size": 97, "d_model": 24, "n_layers": 2, "n_heads": 4, "max_seq_len": 50}),
+    "mpt scaled": (
+        "mpt",
+        {"vocab_size": 97, "d_model": 24, "n_layers": 2, "n_heads": 2, "max_seq_len": 50}
+        | {"attn_config": {"softmax_scale": 0.4}, "layer_norm_epsilon": 1e-4},
+    ),
+    "persimmon": (
+        "persimmon",
+        SQUARE | {"rope_parameters": ROPE | {"partial_rotary_factor": 0.4}, "layer_norm_eps": 1e-4},
+    ),
+    "persimmon plain": ("persimmon", SQUARE | {"qk_layernorm": False, "hidden_act": "gelu", "hidden_size": 32}),
     "phi3 longrope": ("phi3", SQUARE | {"pad_token_id": None, "original_max_position_embeddings": 16} | LONG),
     "phi3 longrope partial": (
         "phi3",
@@ -136,7 +165,8 @@ CASES = {
 }
 # transformers' eager Falcon adds ALiBi twice, once with the mask; its other path and the first release do so once.
 FUSED = {"falcon alibi"}
-UNTIED = {"kimi_linear", "kimi_linear queries"}  # transformers ties none, whatever the configuration says
+# transformers ties none of the first two, whatever the configuration says; the head of the last has an offset.
+UNTIED = {"kimi_linear", "kimi_linear queries", "codegen"}
 
 
 BUFFERS = ("e_score_correction_bias", "layer_scalar")

@@ -17,6 +17,7 @@ from .gemma4 import GEMMA4
 from .glm import GLM, GLM4
 from .gpt import GPT2, GPT_J, GPT_NEOX
 from .gpt_bigcode import GPT_BIGCODE
+from .gpt_early import CODEGEN, GPT_NEO, MPT, PERSIMMON
 from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
 from .gpt_oss import GPT_OSS, MINIMAX_M2
 from .hybrids import OLMO_HYBRID, QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
@@ -26,6 +27,7 @@ from .llama_kin import MINISTRAL, NANOCHAT, OLMO3, SEED_OSS
 from .mamba import MAMBA2
 from .mapped import AnyMapped, MappedFamily
 from .moe import GLM4_MOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE
+from .normed_heads import APERTUS, DOTS1, EXAONE4
 from .reading import Config
 from .seq2seq import BART, T5
 
@@ -79,6 +81,13 @@ FAMILIES: tuple[Family, ...] = (
     KIMI_LINEAR,
     MAMBA2,
     GEMMA4,
+    EXAONE4,
+    APERTUS,
+    DOTS1,
+    GPT_NEO,
+    CODEGEN,
+    MPT,
+    PERSIMMON,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 
