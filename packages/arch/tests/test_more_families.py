@@ -128,6 +128,10 @@ CASES = {
         | {"enable_moe_block": True, "num_experts": 5, "top_k_experts": 2, "moe_intermediate_size": 12}
         | {"rope_parameters": {"full_attention": YARN, "sliding_attention": ROPE}},
     ),
+    "glm4_moe_lite": (
+        "glm4_moe_lite",
+        DEEPSEEK | {"rope_parameters": ROPE, "mlp_layer_types": ["sparse", "dense", "sparse"], "n_group": 1},
+    ),
     "exaone4": ("exaone4", WINDOWS | {"rope_parameters": ROPE}),
     "exaone4 everywhere": ("exaone4", WINDOWS | {"sliding_window": None, "layer_types": ["full_attention"] * 3}),
     "apertus": ("apertus", SQUARE | {"num_key_value_heads": 2, "rope_parameters": ROPE, "pad_token_id": None}),
@@ -301,3 +305,28 @@ def test_longrope_rows_choose_for_themselves():
     factor = (1 + math.log(2) / math.log(4)) ** 0.5
     torch.testing.assert_close(rotation.cos, angles.cos() * factor)
     torch.testing.assert_close(rotation.sin, angles.sin() * factor)
+
+
+@pytest.mark.parametrize(
+    ("case", "change", "message"),
+    [
+        ("mpt", {"n_heads": 3}, "num_heads=3 of MPT must be a power of 2"),
+        ("mpt", {"attn_config": {"clip_qkv": 6.0}}, "clip_qkv=6.0"),
+        ("gpt_neo", {"attention_types": [[["global"], 2]]}, "attention_types for 2 layers, but num_layers=3"),
+        ("gemma4 shared", {"use_bidirectional_attention": "all"}, "use_bidirectional_attention='all'"),
+        ("deepseek_v2", {"topk_method": "noaux_tc"}, "topk_method='noaux_tc'"),
+        ("deepseek_v3", {"num_key_value_heads": 2}, "num_key_value_heads=2; latent attention has 4"),
+        (
+            "phi3 longrope",
+            {"rope_parameters": LONG["rope_parameters"] | {"long_factor": [1.0]}},
+            "have 5 and 1 factors",
+        ),
+        ("falcon 7b", {"num_ln_in_parallel_attn": 2}, "two norms a layer without new_decoder_architecture"),
+    ],
+)
+def test_families_refuse_what_they_cannot_express(case, change, message, tmp_path):
+    reference_of(case).config.save_pretrained(tmp_path)
+    entries = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(entries | change))
+    with pytest.raises(ArchError, match=message):
+        read_spec(tmp_path)

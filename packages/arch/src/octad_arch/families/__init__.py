@@ -9,7 +9,7 @@ from ..encoder_heads import HeadedEncoder
 from ..errors import ArchError
 from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2
-from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, KIMI_K2
+from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, GLM4_MOE_LITE, KIMI_K2
 from .falcon import FALCON
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
@@ -88,6 +88,7 @@ FAMILIES: tuple[Family, ...] = (
     CODEGEN,
     MPT,
     PERSIMMON,
+    GLM4_MOE_LITE,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

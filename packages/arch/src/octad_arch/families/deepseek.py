@@ -1,4 +1,4 @@
-"""DeepSeek-V2, V3 and V3.2, and Kimi K2: latent attention, many small experts, and an indexer in the last."""
+"""DeepSeek-V2, V3 and V3.2, Kimi K2 and GLM-4.7-Flash: latent attention, small experts, an indexer."""
 
 import math
 from collections.abc import Iterable
@@ -225,6 +225,35 @@ DEEPSEEK_V3 = DecoderFamily(
 KIMI_K2 = replace(DEEPSEEK_V3, model_type="kimi_k2")
 
 
+def _mlp_kinds(spec: Decoder) -> Config:
+    sparse = [isinstance(each.feed_forward, MoE) for each in spec.layers if isinstance(each, Layer)]
+    return {"mlp_layer_types": ["sparse" if is_sparse else "dense" for is_sparse in sparse]}
+
+
+_LITE = {"n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.8, "rms_norm_eps": 1e-5}
+
+
+def _lite_layer(config: Entries, index: int) -> Layer:
+    kinds = config.get("mlp_layer_types")
+    is_dense = index == 0 if kinds is None else kinds[index] == "dense"
+    return _v3_layer(_LITE | dict(config) | {"first_k_dense_replace": index + is_dense}, index)
+
+
+def _lite_entries(spec: Decoder) -> Config | None:
+    written = _v3_entries(spec)
+    return None if written is None else written | _mlp_kinds(spec)
+
+
+GLM4_MOE_LITE = replace(
+    DEEPSEEK_V3,
+    model_type="glm4_moe_lite",
+    architecture="Glm4MoeLiteForCausalLM",
+    layer=_lite_layer,
+    norm=lambda config: norm(_LITE | dict(config)),
+    entries=_lite_entries,
+)
+
+
 def _v32_layer(config: Entries, index: int) -> Layer:
     kinds = config.get("mlp_layer_types")
     is_dense = index < config.get("first_k_dense_replace", 3) if kinds is None else kinds[index] == "dense"
@@ -248,9 +277,7 @@ def _v32_entries(spec: Decoder) -> Config | None:
     if indexer is None:
         return None
     sizes = {"index_n_heads": indexer.num_heads, "index_head_dim": indexer.d_head, "index_topk": indexer.top_k}
-    sparse = [isinstance(each.feed_forward, MoE) for each in spec.layers if isinstance(each, Layer)]
-    kinds = {"mlp_layer_types": ["sparse" if is_sparse else "dense" for is_sparse in sparse]}
-    return found[0] | sizes | kinds | {"mlp_bias": False}
+    return found[0] | sizes | _mlp_kinds(spec) | {"mlp_bias": False}
 
 
 DEEPSEEK_V32 = DecoderFamily(
