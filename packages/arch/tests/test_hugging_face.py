@@ -179,7 +179,8 @@ def test_load_pretrained_refuses_pickles_and_empty_folders(tmp_path):
     [
         ({"model_type": "mamba"}, "model_type='mamba' is not among the supported families: llama, qwen3"),
         ({"hidden_act": "tanhexp"}, "hidden_act='tanhexp'"),
-        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "rope_type='longrope'"),
+        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4}}, "rope_type='dynamic'"),
+        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "'short_factor' is missing"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "'factor' is missing"),
         ({"layer_types": ["chunked_attention"]}, "chunked_attention"),
         ({"hidden_size": 13, "head_dim": None, "model_type": "qwen2"}, "num_attention_heads=3 does not divide"),

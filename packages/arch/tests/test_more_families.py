@@ -1,10 +1,12 @@
 """Families beyond `test_families`: parameters and buffers randomised, read, written, cached, tied and untied."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
-from octad_arch import DynamicCache, load_pretrained, read_spec, save_pretrained
+from octad_arch import ArchError, DynamicCache, LongRoPE, RoPE, load_pretrained, read_spec, save_pretrained
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -21,6 +23,12 @@ DEEPSEEK = SQUARE | LATENT | EXPERTS | {"routed_scaling_factor": 1.7, "rms_norm_
 GROUPS = {"n_group": 4, "topk_group": 2}
 MSCALE = YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}
 FALCON = COMMON | {"hidden_size": 60, "num_attention_heads": 6, "layer_norm_epsilon": 1e-4}
+GPT_OSS = SQUARE | {"num_key_value_heads": 2, "head_dim": 12, "sliding_window": 4, "rms_norm_eps": 1e-4}
+GPT_OSS |= {"num_local_experts": 5, "num_experts_per_tok": 2}
+LONG = {"short_factor": [1.0, 1.1, 1.3, 1.4, 2.0], "long_factor": [1.0, 2.2, 3.3, 4.4, 7.5]}
+LONG = {"rope_parameters": ROPE | LONG | {"rope_type": "longrope", "factor": 4.8125}}
+LONG_PARTIAL = {"partial_rotary_factor": 0.6, "short_factor": [1.0, 1.5, 2], "long_factor": [2.5, 3, 4.0]}
+LONG_PARTIAL |= {"attention_factor": 1.2}
 
 MIXED = {"layer_types": ["linear_attention", "full_attention", "linear_attention"], "pad_token_id": None}
 DELTA = {"linear_conv_kernel_dim": 3, "linear_key_head_dim": 6, "linear_value_head_dim": 5, "linear_num_key_heads": 2}
@@ -92,6 +100,19 @@ CASES = {
     "falcon alibi": (
         "falcon",
         FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
+    ),
+    "gpt_oss without offsets of attention": (
+        "gpt_oss",
+        GPT_OSS
+        | {"layer_types": ["full_attention", "sliding_attention", "full_attention"], "attention_bias": False}
+        | {"swiglu_alpha": 1.1, "swiglu_limit": 0.6, "rope_parameters": ROPE},
+    ),
+    "phi3 longrope": ("phi3", SQUARE | {"pad_token_id": None, "original_max_position_embeddings": 16} | LONG),
+    "phi3 longrope partial": (
+        "phi3",
+        SQUARE
+        | {"pad_token_id": None, "original_max_position_embeddings": 16, "num_key_value_heads": 2}
+        | {"rope_parameters": LONG["rope_parameters"] | LONG_PARTIAL},
     ),
 }
 # transformers' eager Falcon adds ALiBi twice, once with the mask; its other path and the first release do so once.
@@ -185,3 +206,46 @@ def test_kimi_k2_is_deepseek_v3_by_another_name(tmp_path):
     save_pretrained(model, tmp_path / "ours", model_type="kimi_k2")
     assert json.loads((tmp_path / "ours" / "config.json").read_text())["model_type"] == "kimi_k2"
     assert read_spec(tmp_path / "ours") == model.spec
+
+
+@pytest.mark.parametrize("length", [8, 9, 13])
+def test_longrope_turns_to_other_factors_in_long_rows(length, tmp_path):
+    reference = reference_of("phi3 longrope", original_max_position_embeddings=8)
+    reference.save_pretrained(tmp_path)
+    model, positions = load_pretrained(tmp_path), torch.arange(13).repeat(2, 1)
+    tokens = TOKENS[:, :length]
+    with torch.no_grad():
+        logits = model(tokens)
+        torch.testing.assert_close(logits, reference(tokens).logits, **TOLERANCE)
+        short = replace(model.spec.layers[0].mixer.position.scaling, long=(1.0, 1.1, 1.3, 1.4, 2.0))
+        differs = not torch.allclose(model(TOKENS)[0], with_scaling(model, short)(TOKENS)[0])
+        assert differs  # by the long factors alone
+        cache, first = DynamicCache(), min(length, 9)
+        parts = [model(tokens[:, :first], positions[:, :first], cache)]
+        parts += [model(tokens[:, at : at + 1], positions[:, at : at + 1], cache) for at in range(first, length)]
+        torch.testing.assert_close(torch.cat(parts, 1), logits, **TOLERANCE)
+        cache = DynamicCache()
+        model(TOKENS[:, :8], positions[:, :8], cache)
+        with pytest.raises(ArchError, match="passes position 8"):
+            model(TOKENS[:, 8:9], positions[:, 8:9], cache)
+
+
+def with_scaling(model, scaling):
+    layers = tuple(
+        replace(each, mixer=replace(each.mixer, position=replace(each.mixer.position, scaling=scaling)))
+        for each in model.spec.layers
+    )
+    other = replace(model.spec, layers=layers).build()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def test_longrope_rows_choose_for_themselves():
+    scaling = LongRoPE((1.0, 1.0), (2.0, 4.0), 4, 2.0)
+    positions = torch.tensor([[0, 1, 2, 3, -1], [0, 1, 2, 3, 4]])
+    rotation = RoPE(100.0, scaling=scaling).rotation(positions, 4, torch.float32)
+    plain = positions[..., None] * torch.tensor([1.0, 0.1])
+    angles = torch.stack((plain[0], plain[1] / torch.tensor([2.0, 4.0])))
+    factor = (1 + math.log(2) / math.log(4)) ** 0.5
+    torch.testing.assert_close(rotation.cos, angles.cos() * factor)
+    torch.testing.assert_close(rotation.sin, angles.sin() * factor)

@@ -61,7 +61,7 @@ from .recurrence import ShortConvolution
 from .reinjection import Reinjected
 from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
-from .rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, Scaling, YaRN
+from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, YaRN
 from .stream import Copies, GatedCopies, Stream
 from .value_residual import KeepValue, ValueEmbedding, ValueMix, ValueResidual
 
@@ -116,6 +116,7 @@ __all__ = [
     "LinearScaling",
     "ListCache",
     "Llama3Scaling",
+    "LongRoPE",
     "MLPModule",
     "Mamba2",
     "Mamba2Module",

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .errors import require, require_positive
-from .rope_scaling import Scaling
+from .rope_scaling import LongRoPE, Scaling
 
 
 class Rotation(NamedTuple):
@@ -63,7 +63,9 @@ class RoPE:
         channels = self.turned(d_head)
         exponents = torch.arange(0, channels, 2, dtype=torch.float32, device=positions.device) / channels
         frequencies = 1.0 / self.theta**exponents
-        if self.scaling is not None:
+        if isinstance(self.scaling, LongRoPE):
+            frequencies = self.scaling.frequencies_at(frequencies, positions)
+        elif self.scaling is not None:
             frequencies = self.scaling.frequencies(frequencies, self.theta)
         angles = positions[..., None].float() * frequencies
         cos, sin = angles.cos(), angles.sin()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from .errors import require, require_positive
+from .errors import ArchError, require, require_positive
 
 
 class Scaling(Protocol):
@@ -152,3 +152,68 @@ class YaRN:
         pairs = torch.arange(len(plain), dtype=torch.float32, device=plain.device)
         ramp = ((pairs - first) / (last - first if last > first else 0.001)).clamp(0, 1)
         return plain / self.factor * ramp + plain * (1 - ramp)
+
+
+@dataclass(frozen=True)
+class LongRoPE:
+    """frequency_i / short_i in rows up to `original_context` tokens, frequency_i / long_i in longer ones.
+
+    A row that grows past the border on a cache would mix keys of both kinds, so the pass that does raises: start the
+    row again from position 0 without its past.
+
+    Args:
+        short: a factor for each pair, > 0.
+        long: likewise.
+        original_context: tokens of the first training.
+        factor: by which the context grows; it sharpens the attention.
+        attention: factor of cosines and sines; None means sqrt(1 + ln(factor) / ln(original_context)).
+    Source: Ding et al. 2024 (arXiv 2402.13753), as in Phi-3 (arXiv 2404.14219).
+    """
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    original_context: int
+    factor: float
+    attention: float | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(original_context=self.original_context, factor=self.factor)
+        sizes = len(self.short), len(self.long)
+        require(sizes[0] == sizes[1], f"short and long have {sizes[0]} and {sizes[1]} factors; give one a pair to each")
+        require(min(self.short + self.long, default=1) > 0, f"factors of {self} must be above 0")
+
+    @property
+    def attention_factor(self) -> float:
+        """Given, or sqrt(1 + ln(factor) / ln(original_context))."""
+        if self.attention is not None:
+            return self.attention
+        return 1.0 if self.factor <= 1 else math.sqrt(1 + math.log(self.factor) / math.log(self.original_context))
+
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+        """Those of short rows."""
+        return self._divided(plain, self.short)
+
+    def frequencies_at(
+        self, plain: Float[Tensor, "pairs"], positions: Int[Tensor, "... seq"]
+    ) -> Float[Tensor, "... 1 pairs"]:
+        """Those of each row, by the largest of its positions.
+
+        Raises:
+            ArchError: a row that starts after position 0 passes the border.
+        """
+        if not positions.numel():
+            return self.frequencies(plain, 0.0)
+        last = positions.amax(-1, keepdim=True)
+        first = positions.masked_fill(positions < 0, torch.iinfo(positions.dtype).max).amin(-1, keepdim=True)
+        is_long = last >= self.original_context
+        if bool((is_long & (first > 0) & (first <= self.original_context)).any()):
+            raise ArchError(
+                f"a row passes position {self.original_context}, where LongRoPE turns to other factors, but its past "
+                "was rotated with the short ones; give the row from position 0 again with an empty cache"
+            )
+        return torch.where(is_long[..., None], self._divided(plain, self.long), self._divided(plain, self.short))
+
+    def _divided(self, plain: Tensor, factors: tuple[float, ...]) -> Tensor:
+        pairs = len(plain)
+        require(len(factors) == pairs, f"LongRoPE has {len(factors)} factors for {pairs} pairs; give one a pair")
+        return plain / torch.tensor(factors, dtype=plain.dtype, device=plain.device)

@@ -22,6 +22,7 @@ from .reading import (
     layer_kind,
     needed,
     refuse,
+    rope_parameters,
     rotary,
     rotary_entries,
 )
@@ -241,7 +242,13 @@ HELIUM = DecoderFamily("helium", "HeliumForCausalLM", _helium_layer, norm, entri
 
 def _phi3_layer(config: Entries, index: int) -> Layer:
     plain = dict(config) | {"attention_bias": False, "mlp_bias": False, "head_dim": None}
-    return _mistral_layer(plain, index)
+    parameters = dict(rope_parameters(config))
+    kind = parameters.get("rope_type", parameters.get("type", "default"))
+    if kind != "default":  # "su" and "yarn" are old names, and the context of the first training stands outside
+        context = config.get("original_max_position_embeddings") or parameters.get("original_max_position_embeddings")
+        renamed = "longrope" if kind in ("su", "yarn") else kind
+        parameters |= {"rope_type": renamed, "original_max_position_embeddings": context or 4096}
+    return _mistral_layer(plain | {"rope_parameters": parameters}, index)
 
 
 def _phi3_fused(spec: Decoder, ours: str, theirs: str) -> Iterable[Weight]:
@@ -256,7 +263,10 @@ def _phi3_fused(spec: Decoder, ours: str, theirs: str) -> Iterable[Weight]:
 
 def _phi3_entries(spec: Decoder) -> Config | None:
     written = _mistral_entries(spec)
-    return None if written is None else written | {"pad_token_id": None}
+    if written is None:
+        return None
+    context = written["rope_parameters"].get("original_max_position_embeddings", spec.context_length)
+    return written | {"pad_token_id": None, "original_max_position_embeddings": context}
 
 
 PHI3 = DecoderFamily("phi3", "Phi3ForCausalLM", _phi3_layer, norm, _phi3_entries, NAMES, fused=_phi3_fused)

@@ -6,7 +6,7 @@ from typing import Any
 from ..activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, silu
 from ..errors import ArchError, require
 from ..rope import RoPE
-from ..rope_scaling import LinearScaling, Llama3Scaling, Scaling, YaRN
+from ..rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, Scaling, YaRN
 
 Config = dict[str, Any]
 Entries = Mapping[str, Any]
@@ -106,6 +106,11 @@ def rotary_entries(position: RoPE, d_head: int) -> Config | None:
                 {} if attention is None else {"attention_factor": attention}
             )
             return entries | {"rope_type": "yarn"} | written
+        case LongRoPE(short, long, context, factor, attention):
+            factors = {"short_factor": list(short), "long_factor": list(long), "factor": factor}
+            sharper = {} if attention is None else {"attention_factor": attention}
+            first = {"rope_type": "longrope", "original_max_position_embeddings": context}
+            return entries | first | factors | sharper
     return None
 
 
@@ -128,6 +133,13 @@ def _scaling(parameters: Entries, config: Entries) -> Scaling | None:
             float(parameters.get("beta_slow") or 1),
             parameters.get("attention_factor"),
             parameters.get("truncate", True),
+        ),
+        "longrope": lambda: LongRoPE(
+            tuple(map(float, parameters["short_factor"])),
+            tuple(map(float, parameters["long_factor"])),
+            context,
+            float(parameters.get("factor") or config["max_position_embeddings"] / context),
+            parameters.get("attention_factor"),
         ),
     }
     if kind not in readers or parameters.get("mscale") or parameters.get("mscale_all_dim"):
