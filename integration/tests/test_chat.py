@@ -317,6 +317,7 @@ class Terminal:
         while termios.tcgetattr(self.descriptor)[3] & termios.ICANON:
             assert time.monotonic() < end, "the line editor did not take the terminal"
             time.sleep(0.01)
+        time.sleep(0.2)  # Python's readline sees no Ctrl-C between taking the terminal and waiting for keys
 
     def wait_for(self, words, seconds=60):
         """Read until the words are there; what came before them and them are then done with."""
