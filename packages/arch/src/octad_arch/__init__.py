@@ -52,7 +52,7 @@ from .moe import (
     load_balancing_loss,
     update_router_biases,
 )
-from .multi_token import MultiToken, MultiTokenModel
+from .multi_token import MultiToken, MultiTokenModel, ParallelHeads, ParallelHeadsModel
 from .ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
@@ -144,6 +144,8 @@ __all__ = [
     "NormedMoE",
     "NormedValue",
     "OffsetRMSNorm",
+    "ParallelHeads",
+    "ParallelHeadsModel",
     "ParallelLayer",
     "Placement",
     "PooledHead",
