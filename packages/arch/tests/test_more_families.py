@@ -48,6 +48,11 @@ WINDOWS = SQUARE | {"num_key_value_heads": 2, "sliding_window": 4, "pad_token_id
 WINDOWS |= {"layer_types": ["full_attention", "sliding_attention", "full_attention"]}
 
 CASES = {
+    "diffllama": (
+        "diffllama",
+        SQUARE | {"num_key_value_heads": 2, "head_dim": 12, "attention_bias": True, "rope_parameters": ROPE},
+    ),
+    "diffllama plain": ("diffllama", SQUARE | {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 8}),
     "gpt_oss": ("gpt_oss", OSS | {"sliding_window": 4}),
     "gpt_oss limits": (
         "gpt_oss",

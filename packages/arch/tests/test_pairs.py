@@ -8,11 +8,13 @@ import pytest
 import torch
 from octad_arch import (
     MLP,
+    XIELU,
     ALiBi,
     AllHeads,
     Attention,
     Copies,
     Decoder,
+    DifferentialAttention,
     DynamicCache,
     DyT,
     HyperConnections,
@@ -41,7 +43,9 @@ from octad_arch import (
     ValueResidual,
     YaRN,
     gelu_tanh,
+    relu,
     relu_squared,
+    sigmoid,
 )
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -86,6 +90,11 @@ FACTORS = {
         SwiGLU(20, True, gelu_tanh),
         MLP(20),
         MLP(20, relu_squared, True),
+        MLP(20, XIELU()),
+        SwiGLU(20, True, XIELU(1.1, 0.7)),
+        SwiGLU(20, activation=relu),
+        SwiGLU(20, activation=sigmoid),
+        MoE(5, 12, SoftmaxRouter(2), XIELU()),
         MoE(5, 12, SoftmaxRouter(2)),
         MoE(6, 12, SigmoidRouter(3, groups=3, kept_groups=2), shared=SwiGLU(8), shared_gate=True),
     ),
@@ -163,7 +172,31 @@ def test_covering_array_covers_every_pair():
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row)))
 def test_composed_model_keeps_its_promises(row):
-    spec = decoder_of(row)
+    check_promises(decoder_of(row))
+
+
+DIFFERENTIAL = list(itertools.product(FACTORS["placement"], ((4, 4), (8, 2))))
+
+
+@pytest.mark.parametrize("index", range(len(DIFFERENTIAL)))
+def test_differential_attention_keeps_its_promises_at_every_place(index):
+    """With the forms of the other parts that it knows in turn."""
+    (placement, heads), turn = DIFFERENTIAL[index], index // 2
+    positions = [position for position in FACTORS["position"] if position is None or isinstance(position, RoPE)]
+    position, bias = positions[turn % len(positions)], turn % 2 == 1
+    mixer = DifferentialAttention(*heads, 8, position, bias)
+    feed_forward, norm = (FACTORS[name][turn % len(FACTORS[name])] for name in ("feed_forward", "norm"))
+    if isinstance(placement, str):
+        layer = ParallelLayer(mixer, feed_forward, norm, placement == "shared")
+    else:
+        layer = Layer(mixer, feed_forward, norm, placement)
+    copies = getattr(layer, "copies", 1)
+    layers = (Reinjected(layer),) * 2 if turn % 3 == 1 else (layer, layer)
+    stream = Copies(copies) if copies > 1 else None
+    check_promises(Decoder(VOCAB, D_MODEL, layers, norm, initialization=Initialization(0.3), stream=stream))
+
+
+def check_promises(spec):
     generator = torch.Generator().manual_seed(7)
     model = spec.build(generator=generator)
     with torch.no_grad():
@@ -204,14 +237,18 @@ def test_composed_model_keeps_its_promises(row):
     assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(tokens)
-    seen = cost.matmul_flops + attention_flops(spec) * 4  # uncached, products with masked keys are made all the same
+    seen = cost.matmul_flops + attention_flops(spec)  # uncached, products with masked keys are made all the same
     assert counter.get_total_flops() == tokens.numel() * seen
 
 
 def attention_flops(spec):
-    """num_heads * d_head * LENGTH of all layers: two products of 2 FLOPs each, none skipped."""
+    """Of all layers, none skipped: 2 FLOPs for each head, key and channel of a key, and for each of a value."""
     layers = [layer.layer if isinstance(layer, Reinjected) else layer for layer in spec.layers]
-    return sum(layer.mixer.num_heads * layer.mixer.d_head * LENGTH for layer in layers)
+    widths = [3 if isinstance(layer.mixer, DifferentialAttention) else 2 for layer in layers]  # of key and value
+    return sum(
+        2 * layer.mixer.num_heads * layer.mixer.d_head * width * LENGTH
+        for layer, width in zip(layers, widths, strict=True)
+    )
 
 
 def test_gradients_reach_every_parameter():

@@ -31,6 +31,8 @@ from octad_arch import (
     sinkhorn,
 )
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig
+from transformers.models.deepseek_v4.modeling_deepseek_v4 import DeepseekV4HyperConnection, DeepseekV4HyperHead
 
 VOCAB, WIDTH = 31, 24
 TOKENS = torch.randint(VOCAB, (2, 11), generator=torch.Generator().manual_seed(1))
@@ -131,6 +133,62 @@ def test_hyper_connections_are_the_papers_equations():
             read = A_m @ h
             y = residual.block(residual.input_norm(read))
             torch.testing.assert_close(output[0, t], A_r.T @ h + B[:, None] * y)
+
+
+def deepseek_v4(**entries):
+    return AutoConfig.for_model("deepseek_v4", hidden_size=WIDTH, hc_mult=3, rms_norm_eps=1e-3, hc_eps=1e-2, **entries)
+
+
+@pytest.mark.parametrize("iterations", [1, 4])
+def test_manifold_hyper_connections_equal_deepseek_v4s(iterations):
+    """R is not symmetric and eps is large, so that the direction and the place of each eps would be seen."""
+    placement = ManifoldHyperConnections(3, iterations, eps=1e-2, norm_eps=1e-3)
+    residual = randomised(plain(placement, stream=Copies(3))).layers[1].feed_forward
+    theirs = DeepseekV4HyperConnection(deepseek_v4(hc_sinkhorn_iters=iterations))
+    x = torch.randn(2, 5, 3, WIDTH, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        residual.maps.scale += 1
+        for name, parameter in (("fn", "weight"), ("base", "base"), ("scale", "scale")):
+            getattr(theirs, name).copy_(getattr(residual.maps, parameter))
+        post, comb, collapsed = theirs(x)
+        y = residual.block(residual.input_norm(collapsed))
+        torch.testing.assert_close(residual(x), post[..., None] * y[..., None, :] + comb.transpose(-1, -2) @ x, **CLOSE)
+
+
+def test_gated_copies_equal_deepseek_v4s_head():
+    stream = randomised(plain(HyperConnections(3), stream=GatedCopies(3, eps=1e-2, norm_eps=1e-3))).stream
+    theirs = DeepseekV4HyperHead(deepseek_v4())
+    x = torch.randn(2, 5, 3, WIDTH, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        for name, parameter in (("hc_fn", "weight"), ("hc_base", "base"), ("hc_scale", "scale")):
+            getattr(theirs, name).copy_(getattr(stream, parameter))
+        torch.testing.assert_close(stream(x), theirs(x), **CLOSE)
+
+
+@pytest.mark.parametrize("placement", [HyperConnections(2), ManifoldHyperConnections(3)])
+def test_copies_come_apart_when_trained(placement):
+    """A start in which all copies are read alike would keep them alike for ever."""
+    model = plain(placement, stream=Copies(placement.copies)).build()
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=1e-2), []
+    for _ in range(12):
+        loss = model.cross_entropy(model.hidden(TOKENS[:, :-1]), TOKENS[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.5
+    copies = model.hidden_states(TOKENS)
+    assert (copies[:, :, 0] - copies[:, :, 1]).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # raised and meant to be hidden inside torch
+@pytest.mark.parametrize("name", ["value residual", "lambdas", "dynamic", "manifold, gated"])
+def test_compiled_layers_give_the_same(name):
+    model = randomised(FORMS[name])
+    logits = model(TOKENS)
+    model.compile_layers()
+    torch.testing.assert_close(model(TOKENS), logits, **CLOSE)
 
 
 def test_sinkhorn_is_doubly_stochastic_and_does_not_overflow():

@@ -18,6 +18,7 @@ from octad_arch import (
     Initialization,
     Layer,
     MultiToken,
+    ParallelHeads,
     RoPE,
     SigmoidRouter,
     SwiGLU,
@@ -25,6 +26,7 @@ from octad_arch import (
     ngpt_decoder,
     normalise_weights,
     rope,
+    save_pretrained,
     sqrt_softplus,
 )
 from torch.utils.flop_counter import FlopCounterMode
@@ -190,8 +192,19 @@ def docstrings():
 LAYER = Layer(Attention(4, 2, 16), SwiGLU(128))
 
 
-def test_many_tokens_shift_exactly_and_cost_what_is_built():
-    spec = MultiToken(Decoder(31, 64, (LAYER,) * 2), LAYER, depth=3, weight=0.5)
+def ahead(kind, decoder=None, **options):
+    decoder = decoder or Decoder(31, 64, (LAYER,) * 2)
+    return kind(decoder, LAYER, **options)
+
+
+KINDS = [MultiToken, ParallelHeads]
+HEADS = [{}, {"head_bias": True, "tied_embeddings": False}, {"logit_softcap": 1.5, "logit_scale": 0.7}]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=["plain", "offset", "capped"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_tokens_shift_exactly_and_cost_what_is_built(kind, head):
+    spec = ahead(kind, Decoder(31, 64, (LAYER,) * 2, **head), depth=3, weight=0.5)
     model = randomised(spec.build())
     assert spec.cost().parameters == sum(parameter.numel() for parameter in model.parameters())
     total, losses = model.loss(TOKENS)
@@ -201,21 +214,97 @@ def test_many_tokens_shift_exactly_and_cost_what_is_built():
         assert logits.shape[1] == 12 - distance + 1
         expected = F.cross_entropy(logits[:, :-1].flatten(0, 1), TOKENS[:, distance:].flatten())
         torch.testing.assert_close(loss, expected, **CLOSE)
-    torch.testing.assert_close(total, losses[0] + 0.5 * sum(losses[1:]) / 3, **CLOSE)
+    torch.testing.assert_close(states[0], model.main.hidden(TOKENS))
+    torch.testing.assert_close(total, losses[0] + 0.5 * sum(losses[1:]) / (3 if kind is MultiToken else 1), **CLOSE)
     total.backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
     changed = TOKENS.clone()
-    changed[:, 7] = (changed[:, 7] + 1) % 31  # what is at position i - d sees the tokens up to i
+    changed[:, 7] = (changed[:, 7] + 1) % 31  # what is at position i - d sees the tokens up to i, of parallel heads i
     for distance, (before, after) in enumerate(zip(states, model.states(changed), strict=True)):
-        assert torch.equal(before[:, : 7 - distance], after[:, : 7 - distance])
-        assert not torch.equal(before[:, 7 - distance], after[:, 7 - distance])
-    with pytest.raises(ArchError, match="needs 2 more"):
-        model.loss(TOKENS[:, :4])
+        first = 7 - distance if kind is MultiToken else 7
+        assert torch.equal(before[:, :first], after[:, :first])
+        assert not torch.equal(before[:, first : first + 1], after[:, first : first + 1])
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        _, last = model.seeds(TOKENS[:, :1])
+        model.main.logits_at(model.main.leave(last))
+        model.draft(model.seeds(TOKENS[:, :1])[0], TOKENS[:, :2])
+    again = 2 * (spec.decoder.cost(1).forward_flops - 2 * 31 * 64)  # the decoder's layers, a second time
+    assert counter.get_total_flops() == 2 * spec.cost(1).forward_flops + again
 
 
-def test_many_tokens_train_on_real_text_and_draft_what_the_model_says():
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_are_the_papers_equations(kind):
+    """Each position by hand, without a shift of slices: the module at depth d reads h_{d-1}[i] and token i + d."""
+    model = randomised(ahead(kind, depth=2).build()).double()
+    trunk, context = model.main.enter(TOKENS)
+    for layer in model.main.layers if kind is MultiToken else model.main.layers[:-1]:
+        trunk = layer(trunk, context)
+    hidden = trunk
+    for distance, module in enumerate(model.ahead, start=1):
+        if kind is ParallelHeads:
+            expected = model.main.leave(module(trunk, context))[:, : 12 - distance]
+        else:
+            read = [
+                module.map.weight
+                @ torch.cat(
+                    (
+                        module.state_norm(hidden[0, i]),
+                        module.token_norm(model.main.embedding.weight[TOKENS[0, i + distance]]),
+                    )
+                )
+                for i in range(12 - distance)
+            ]
+            hidden = module.layer(torch.stack(read)[None], model.main.enter(TOKENS[:1, : 12 - distance])[1])
+            expected = model.main.leave(hidden)
+        torch.testing.assert_close(model.states(TOKENS)[distance][:1], expected[:1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drafts_on_a_cache_equal_those_without(kind):
+    model = randomised(ahead(kind, depth=3).build())
+    with torch.no_grad():
+        seeds = model.seeds(TOKENS[:, :-1])[0]
+        expected = model.draft(seeds, TOKENS)
+        cache, parts = DynamicCache(), (slice(0, 4), slice(2, 9), slice(7, 11))  # each takes back two positions
+        for part in parts:
+            cache.rewind(part.start)
+            drafts = model.draft(seeds[:, part], TOKENS[:, part.start : part.stop + 1], **on(cache, part))
+    assert torch.equal(drafts, expected)
+    cache.set_state(3, "state", torch.zeros(2))
+    with pytest.raises(ArchError, match=r"layers \[3\] keep states"):
+        cache.rewind(2)
+    cache.rewind(2, first_layer=4)
+
+
+def on(cache, part):
+    return {"positions": torch.arange(part.start, part.stop).expand(2, -1), "cache": cache}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_drafts_of_any_heads_leave_the_greedy_continuation_as_it_is(kind, depth):
+    """Heads that know nothing: all drafts are refused but by chance, and the cache forgets them."""
+    windowed = Layer(Attention(4, 2, 16, window=5), SwiGLU(128))
+    decoder = Decoder(31, 64, (LAYER, windowed), tied_embeddings=False)
+    model = randomised(ahead(kind, decoder, depth=depth).build())
+    expected = greedy(model.main, TOKENS[:1], 20)
+    generated, gained = model.generate(TOKENS[:1], 20)
+    assert torch.equal(generated, expected)
+    assert len(set(expected[0].tolist())) > 5 and 1 <= gained < 2
+
+
+def greedy(model, tokens, count):
+    start = tokens.shape[1]
+    with torch.no_grad():
+        for _ in range(count):
+            tokens = torch.cat((tokens, model(tokens)[:, -1:].argmax(-1)), 1)
+    return tokens[:, start:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_tokens_train_on_real_text_and_draft_what_the_model_says(kind):
     text = docstrings()
-    model = MultiToken(Decoder(256, 64, (LAYER,) * 2), LAYER).build()
+    model = ahead(kind, Decoder(256, 64, (LAYER,) * 2), depth=1).build()
     optimizer, generator, history = torch.optim.AdamW(model.parameters(), 3e-3), torch.Generator().manual_seed(0), []
     for _ in range(150):
         starts = torch.randint(len(text) - 65, (8,), generator=generator)
@@ -227,10 +316,21 @@ def test_many_tokens_train_on_real_text_and_draft_what_the_model_says():
     share = text.bincount(minlength=256) / len(text)
     unigram = -(share[share > 0] * share[share > 0].log()).sum().item()
     assert torch.tensor(history[-20:]).mean(0).max() < unigram - 0.2
-    prompt, expected = text[None, 1000:1032], text[None, 1000:1032]
-    with torch.no_grad():
-        for _ in range(40):
-            expected = torch.cat((expected, model.main(expected)[:, -1:].argmax(-1)), 1)
-    generated, kept = model.generate(prompt, 40)
-    assert torch.equal(generated, expected[:, 32:])
-    assert 0.2 < kept <= 1, kept
+    prompt = text[None, 1000:1032]
+    generated, gained = model.generate(prompt, 40)
+    assert torch.equal(generated, greedy(model.main, prompt, 40))
+    assert 1.2 < gained <= 2, gained
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ahead(MultiToken, depth=3).build().loss(TOKENS[:, :4]), "needs 2 more"),
+        (lambda: ahead(ParallelHeads, Decoder(31, 64, ())), r"layers=\(\)"),
+        (lambda: ahead(MultiToken).build().generate(TOKENS, 3), "2 rows"),
+        (lambda: save_pretrained(ahead(MultiToken).build(), "nowhere"), "expresses MultiToken; save .* model.main"),
+    ],
+)
+def test_many_tokens_refuse(make, message):
+    with pytest.raises(ArchError, match=message):
+        make()

@@ -12,7 +12,18 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
     save_pretrained(model, "folder")
 """
 
-from .activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, sigmoid, silu, sqrt_softplus
+from .activation import (
+    XIELU,
+    Activation,
+    LearnedActivation,
+    gelu,
+    gelu_tanh,
+    relu,
+    relu_squared,
+    sigmoid,
+    silu,
+    sqrt_softplus,
+)
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
@@ -56,6 +67,7 @@ from .multi_token import MultiToken, MultiTokenModel
 from .ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
+from .parallel_heads import ParallelHeads, ParallelHeadsModel
 from .past import DynamicCache
 from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
 from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
@@ -119,6 +131,7 @@ __all__ = [
     "LayerNorm",
     "LayerNormModule",
     "LayerSpec",
+    "LearnedActivation",
     "LearnedPositions",
     "LendingAttention",
     "LinearScaling",
@@ -144,6 +157,8 @@ __all__ = [
     "NormedMoE",
     "NormedValue",
     "OffsetRMSNorm",
+    "ParallelHeads",
+    "ParallelHeadsModel",
     "ParallelLayer",
     "Placement",
     "PooledHead",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,20 @@ from torch import Tensor, nn
 from .errors import require
 
 Activation = Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class LearnedActivation(Protocol):
+    """A value that builds an activation with parameters, one for each block that has it: `XIELU`."""
+
+    @property
+    def learned(self) -> int:
+        """How many numbers it learns."""
+        ...
+
+    def build(self) -> nn.Module:
+        """The module `(...) -> (...)`."""
+        ...
 
 
 def silu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -70,6 +85,11 @@ class XIELU:
         require(self.positive > 0, f"positive={self.positive} must be above 0")
         require(self.negative > self.slope, f"negative={self.negative} must be above slope={self.slope}")
 
+    @property
+    def learned(self) -> int:
+        """One for each side."""
+        return 2
+
     def build(self) -> "XIELUModule":
         """The module with its two numbers."""
         return XIELUModule(self)
@@ -96,11 +116,11 @@ class XIELUModule(nn.Module):
         return curved + self.spec.slope * x
 
 
-def activation_of(activation: Activation | XIELU) -> Activation:
+def activation_of(activation: Activation | LearnedActivation) -> Activation:
     """A function as it is, or the module of one that learns."""
-    return activation.build() if isinstance(activation, XIELU) else activation
+    return activation.build() if isinstance(activation, LearnedActivation) else activation
 
 
-def learned_numbers(activation: Activation | XIELU) -> int:
+def learned_numbers(activation: Activation | LearnedActivation) -> int:
     """How many numbers an activation learns."""
-    return 2 if isinstance(activation, XIELU) else 0
+    return activation.learned if isinstance(activation, LearnedActivation) else 0

@@ -1,6 +1,7 @@
 """The decoder: an embedding, a tuple of layers, a norm and a head."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
 from .layer_inputs import LayerInputs
+from .loss_head import IGNORE_INDEX, linear_cross_entropy
 from .memory import Memory
 from .ngpt import Gains
 from .norm import Norm, RMSNorm
@@ -148,6 +150,25 @@ class DecoderModel(nn.Module):
         cap = self.spec.logit_softcap
         capped: Tensor = logits if cap is None else cap * torch.tanh(logits / cap)
         return capped
+
+    def cross_entropy(
+        self,
+        hidden: Float[Tensor, "... d_model"],
+        targets: Int[Tensor, "..."],
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> Float[Tensor, ""]:
+        """-log softmax(logits_at(hidden))[target], over the targets that are not `ignore_index`.
+
+        As `linear_cross_entropy` with `output_weight`, which is what it does where the head has neither an offset nor a
+        soft cap; else the logits are held whole.
+        """
+        if self.head_bias is None and self.spec.logit_softcap is None:
+            return linear_cross_entropy(hidden, self.output_weight, targets, ignore_index, reduction)
+        logits = self.logits_at(hidden).flatten(0, -2)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        total = F.cross_entropy(logits, targets.flatten(), ignore_index=ignore_index, reduction="sum")
+        return total if reduction == "sum" else total / (targets != ignore_index).sum().clamp(min=1)
 
     def hidden(
         self,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .activation import XIELU, Activation, activation_of, gelu, learned_numbers, silu
+from .activation import Activation, LearnedActivation, activation_of, gelu, learned_numbers, silu
 from .cost import Cost, dense
 from .errors import require_positive
 from .linear import ResidualOutput
@@ -24,7 +24,7 @@ class SwiGLU:
 
     d_ff: int
     bias: bool = False
-    activation: Activation | XIELU = silu
+    activation: Activation | LearnedActivation = silu
 
     def __post_init__(self) -> None:
         require_positive(d_ff=self.d_ff)
@@ -66,7 +66,7 @@ class MLP:
     """
 
     d_ff: int
-    activation: Activation | XIELU = gelu
+    activation: Activation | LearnedActivation = gelu
     bias: bool = False
 
     def __post_init__(self) -> None:

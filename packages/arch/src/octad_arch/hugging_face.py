@@ -48,6 +48,8 @@ def save_pretrained(
         ArchError: no family expresses the specification, or an extra entry contradicts it.
     """
     require_positive(max_shard_bytes=max_shard_bytes)
+    has_main = isinstance(getattr(model, "main", None), DecoderModel)
+    require(not has_main, f"no Hugging Face family expresses {type(model.spec).__name__}; save its decoder, model.main")
     family, config = find_family(model.spec, model_type)
     extra = dict(extra_config or {})
     clashes = [

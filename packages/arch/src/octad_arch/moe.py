@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, sigmoid, silu
+from .activation import Activation, LearnedActivation, activation_of, learned_numbers, sigmoid, silu
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -137,7 +137,7 @@ class MoE:
         num_experts: experts to choose from.
         d_ff: width inside of each.
         router: how they are chosen.
-        activation: of the gates.
+        activation: of the gates; one that learns is shared by the experts.
         shared: a block for all tokens, added (DeepSeekMoE, arXiv 2401.06066).
         shared_gate: multiply it by sigmoid(w x) (Qwen2-MoE).
         bias: offsets of the router and of the experts' maps (gpt-oss).
@@ -148,7 +148,7 @@ class MoE:
     num_experts: int
     d_ff: int
     router: Router
-    activation: Activation = silu
+    activation: Activation | LearnedActivation = silu
     shared: SwiGLU | None = None
     shared_gate: bool = False
     bias: bool = False
@@ -173,6 +173,7 @@ class MoE:
         used = self.router.top_k * expert
         total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
         total += Cost(self.num_experts * offsets, self.router.top_k * offsets)
+        total += dense(0, 0 if self.gating is not None else learned_numbers(self.activation))
         if self.shared is not None:
             total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
         return total
@@ -202,6 +203,7 @@ class MoEModule(nn.Module):
         self.down_bias_ED = nn.Parameter(torch.empty(spec.num_experts, d_model)) if spec.bias else None
         self.shared = None if spec.shared is None else spec.shared.build(d_model)
         self.shared_gate = nn.Linear(d_model, 1, bias=False) if spec.shared_gate else None
+        self.activation = None if spec.gating is not None else activation_of(spec.activation)
         self.probability = self.share = None
 
     def initialize(self, std: float, residual_std: float, generator: torch.Generator) -> None:
@@ -246,12 +248,18 @@ class MoEModule(nn.Module):
         weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]
         return torch.zeros_like(x_ND).index_add(0, tokens, weighted.to(x_ND.dtype))
 
+    def gating(self, gate: Float[Tensor, "... d_ff"], up: Float[Tensor, "... d_ff"]) -> Float[Tensor, "... d_ff"]:
+        """What an expert makes of the two."""
+        if self.activation is not None:
+            return self.activation(gate) * up
+        assert self.spec.gating is not None
+        return self.spec.gating(gate, up)
+
     def _expert(self, x_ND: Tensor, e: int) -> Tensor:
         biases = (self.gate_bias_EF, self.up_bias_EF, self.down_bias_ED)
         gate_bias, up_bias, down_bias = (None if bias is None else bias[e] for bias in biases)
         gate, up = F.linear(x_ND, self.gate_EFD[e], gate_bias), F.linear(x_ND, self.up_EFD[e], up_bias)
-        gating = self.spec.gating
-        inner = self.spec.activation(gate) * up if gating is None else gating(gate, up)
+        inner = self.gating(gate, up)
         return F.linear(inner, self.down_EDF[e], down_bias)
 
 

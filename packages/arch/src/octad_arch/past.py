@@ -80,3 +80,17 @@ class DynamicCache:
         """Keep these rows in this order; a row may come more than once (beams)."""
         self._lists = {key: (values[rows], slots[rows]) for key, (values, slots) in self._lists.items()}
         self._states = {key: state[rows] for key, state in self._states.items()}
+
+    def rewind(self, length: int, first_layer: int = 0) -> None:
+        """Forget the positions from `length` on in the layers from `first_layer` on: drafts that were not accepted.
+
+        Raises:
+            ArchError: one of those layers keeps a state, which cannot be taken back.
+        """
+        states = sorted({layer for layer, _ in self._states if layer >= first_layer})
+        require(not states, f"layers {states} keep states, which cannot be taken back; they take no drafts")
+        for (layer, name), (values, slots) in self._lists.items():
+            if layer >= first_layer:
+                slots = slots.masked_fill(slots >= length, -1)
+                used = (slots >= 0).any(0)
+                self._lists[layer, name] = values[:, used], slots[:, used]

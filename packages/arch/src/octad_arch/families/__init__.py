@@ -10,6 +10,7 @@ from ..errors import ArchError
 from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2
 from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, GLM4_MOE_LITE, KIMI_K2
+from .diffllama import DIFFLLAMA
 from .falcon import FALCON
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
@@ -89,6 +90,7 @@ FAMILIES: tuple[Family, ...] = (
     MPT,
     PERSIMMON,
     GLM4_MOE_LITE,
+    DIFFLLAMA,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

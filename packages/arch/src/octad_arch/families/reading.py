@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..activation import XIELU, Activation, gelu, gelu_tanh, relu, relu_squared, silu
+from ..activation import Activation, LearnedActivation, gelu, gelu_tanh, relu, relu_squared, silu
 from ..errors import ArchError, require
 from ..rope import RoPE
 from ..rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, Scaling, YaRN
@@ -54,7 +54,7 @@ def activation(config: Entries, key: str = "hidden_act", default: str = "silu") 
     return ACTIVATIONS[name]
 
 
-def activation_name(function: Activation | XIELU, preferred: str | None = None) -> str | None:
+def activation_name(function: Activation | LearnedActivation, preferred: str | None = None) -> str | None:
     """What config.json calls an activation; None where it has no name there."""
     if preferred is not None and ACTIVATIONS[preferred] is function:
         return preferred
