@@ -175,6 +175,7 @@ def ngpt_decoder(
         d_ff: width of the feed-forward block; None means 8/3 d_model, rounded up to a multiple of 64.
         theta: base of the rotary embedding.
         context_length: a note for exporters and servers.
+    The factors of queries and keys are apart and the same for all heads; in the paper q and k share one for each head.
     Source: Loshchilov et al. 2024 (arXiv 2410.01131); no weight decay, no warm-up.
     """
     require_positive(num_heads=num_heads)
