@@ -15,6 +15,7 @@ def test_texts_hold_what_they_were_given(texts: list[str]) -> None:
     assert list(Texts.of(texts)) == texts
 
 
+@settings(deadline=None)  # the first example imports pyarrow
 @given(ANY_TEXT, st.sampled_from([pa.string(), pa.large_string()]), st.integers(0, 3))
 def test_texts_of_a_column_are_its_values(texts: list[str], kind: pa.DataType, start: int) -> None:
     assert list(Texts.from_arrow(pa.array(texts, kind).slice(start))) == texts[start:]
