@@ -6,6 +6,8 @@ but the batch and its own fields, and so gives the same rows on a laptop and on 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -27,6 +29,40 @@ class Step(Protocol):
     def __call__(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         """The same rows in the same order, with what the step found, changed or dropped."""
         ...
+
+
+class Barrier(Protocol):
+    """A step that needs all documents before it can speak of one: duplicates, a quantile, a mixture.
+
+    The engine runs `signature()` as the last step on every batch, then `decide` once, then marks the rows.
+    """
+
+    def signature(self) -> Step:
+        """What is computed of each batch alone: columns that `decide` reads."""
+        ...
+
+    def decide(self, parts: Sequence[Path], into: Path, resources: "Resources") -> None:
+        """Write, for each Parquet file of kept rows, a file of the same name in `into`.
+
+        It has the same number of rows in the same order and the columns `dropped_by` and `dropped_value`; other
+        columns are added to the documents. What is written depends on the parts alone.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a barrier may use.
+
+    Attributes:
+        memory_mb: at most so much; beyond it things go to disk.
+        threads: cores.
+        scratch: a folder for temporary files, emptied afterwards.
+    """
+
+    memory_mb: int
+    threads: int
+    scratch: Path
 
 
 def schema() -> "pa.Schema":
@@ -109,18 +145,16 @@ def apply(steps: Sequence[Step], batch: "pa.RecordBatch") -> "tuple[pa.RecordBat
     Raises:
         DataError: a step returned other rows than it was given.
     """
-    dropped = []
+    dropped: list[pa.RecordBatch] = []
+    batch = _without_dropped(batch, dropped)
     for step in steps:
-        before = batch.num_rows
-        batch = step(batch)
-        if batch.num_rows != before:
+        after = step(batch)
+        if after.num_rows != batch.num_rows:
             raise DataError(
-                f"step {type(step).__name__} returned {batch.num_rows} rows of {before}; mark rows with `drop` instead"
+                f"step {type(step).__name__} returned {after.num_rows} rows of {batch.num_rows}; "
+                "mark rows with `drop` instead"
             )
-        keeps = batch.column(DROPPED_BY).is_null()
-        if keeps.false_count:
-            dropped.append(batch.filter(_inverted(keeps)))
-            batch = batch.filter(keeps)
+        batch = _without_dropped(after, dropped)
     return batch, dropped
 
 
@@ -133,7 +167,12 @@ def map_text(batch: "pa.RecordBatch", change: Callable[[str], str]) -> "pa.Recor
     )
 
 
-def _inverted(mask: "pa.BooleanArray") -> "pa.BooleanArray":
+def _without_dropped(batch: "pa.RecordBatch", dropped: "list[pa.RecordBatch]") -> "pa.RecordBatch":
+    """The rows that stay; the others are put at the end of the list."""
     import pyarrow.compute as pc
 
-    return pc.invert(mask)
+    stays = batch.column(DROPPED_BY).is_null()
+    if stays.false_count:
+        dropped.append(batch.filter(pc.invert(stays)))
+        batch = batch.filter(stays)
+    return batch

@@ -1,0 +1,31 @@
+"""The names that recipes use, and where each lives; nothing is imported before it is named."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from octad_data.errors import DataError
+from octad_data.toml_values import closest
+
+SOURCES: Mapping[str, str] = {
+    "files": "octad_data.inputs:Files",
+    "standard_library": "octad_data.inputs:StandardLibrary",
+    "hub": "octad_data.inputs:Hub",
+}
+STEPS: Mapping[str, str] = {}
+
+
+def find(name: str, known: Mapping[str, str], what: str) -> Any:
+    """The class of a name, or of `module:Class` for somebody's own.
+
+    Raises:
+        DataError: no such name, module or class.
+    """
+    place = name if ":" in name else known.get(name)
+    if place is None:
+        raise DataError(f"unknown {what} {name!r}; {closest(name, known)} (your own: 'module:Class')")
+    module, _, attribute = place.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"{what} {name!r} cannot be imported: {error}") from error
