@@ -140,3 +140,93 @@ def test_reader_refuses_wrong_mixtures(tmp_path):
             BatchReader(mixture, 4, 5)
     with pytest.raises(DataError, match="0 tokens"):
         BatchReader(counting(tmp_path / "c", 0), 4, 5)
+
+
+def test_packed_batches_know_the_document_of_each_token(tmp_path):
+    lengths = [3, 0, 7, 1, 12, 5, 2, 9]
+    documents = [[10 + number] * length for number, length in enumerate(lengths)]
+    shards = write_shards(
+        documents, tmp_path / "s", vocab_size=30, tokenizer_fingerprint="t", separator_id=0, shard_tokens=9
+    )
+    owner = np.concatenate([[number] * (length + 1) for number, length in enumerate(lengths)])
+    np.testing.assert_array_equal(shards.documents_at(0, shards.num_tokens), owner)
+    for start in range(0, shards.num_tokens, 5):
+        for stop in range(start, shards.num_tokens + 1, 3):
+            np.testing.assert_array_equal(shards.documents_at(start, stop), owner[start:stop])
+    plain, packed = BatchReader(shards, 4, 6, seed=1), BatchReader(shards, 4, 6, seed=1)
+    for _ in range(5):
+        batch = packed.next_packed()
+        np.testing.assert_array_equal(batch.tokens, next(plain))
+        for tokens, numbers, positions in zip(batch.tokens, batch.documents, batch.positions, strict=True):
+            for place in range(7):
+                first = int(np.flatnonzero(numbers == numbers[place])[0])
+                assert positions[place] == place - first
+                assert tokens[place] in (0, 10 + numbers[place])
+        np.testing.assert_array_equal(batch.is_target, np.diff(batch.documents) == 0)
+
+
+def test_a_worker_that_skips_sees_every_third_batch(tmp_path):
+    reader = BatchReader(
+        {counting(tmp_path / "a", 100, overwrite=True): 2.0, counting(tmp_path / "b", 60, overwrite=True): 1.0},
+        4,
+        5,
+        seed=2,
+    )
+    batches = [next(reader) for _ in range(12)]
+    for worker in range(3):
+        mine = BatchReader(
+            {counting(tmp_path / "a", 100, overwrite=True): 2.0, counting(tmp_path / "b", 60, overwrite=True): 1.0},
+            4,
+            5,
+            seed=2,
+        )
+        mine.skip(worker)
+        for batch in batches[worker::3]:
+            np.testing.assert_array_equal(next(mine), batch)
+            mine.skip(2)
+
+
+def test_new_weights_hold_from_the_next_row_and_are_resumed(tmp_path):
+    sources = {counting(tmp_path / "a", 1000, overwrite=True): 1.0, counting(tmp_path / "b", 1000, overwrite=True): 1.0}
+    reader = BatchReader(sources, 10, 5, seed=0)
+    for _ in range(10):
+        next(reader)
+    reader.reweight([9, 1])
+    before = np.array(reader.epochs) * reader.sequences_per_epoch
+    for _ in range(10):
+        next(reader)
+    np.testing.assert_allclose(np.array(reader.epochs) * reader.sequences_per_epoch - before, [90, 10], atol=1)
+    resumed = BatchReader(sources, 10, 5, seed=0)
+    resumed.load_state_dict(reader.state_dict())
+    np.testing.assert_array_equal(next(resumed), next(reader))
+    with pytest.raises(DataError, match="give 2 positive"):
+        reader.reweight([1.0])
+
+
+def test_a_source_stops_after_its_epochs_and_the_others_take_its_share(tmp_path):
+    small, large = (
+        counting(tmp_path / "a", 51, overwrite=True),
+        counting(tmp_path / "b", 1001, overwrite=True),
+    )  # 10 and 200 rows of 5
+    reader = BatchReader({small: 1.0, large: 1.0}, 10, 5, seed=0, max_epochs=2)
+    rows = 0
+    for _ in reader:
+        rows += 10
+    assert rows == 420 and reader.epochs == (2.0, 2.0)
+    again = BatchReader(small, 6, 5, seed=0, max_epochs=1)
+    assert len(list(again)) == 1  # 4 of 10 rows fill no batch
+
+
+def test_a_state_of_the_first_version_is_read(tmp_path):
+    reader = BatchReader(
+        {counting(tmp_path / "a", 100, overwrite=True): 2.0, counting(tmp_path / "b", 60, overwrite=True): 1.0},
+        4,
+        5,
+        seed=2,
+    )
+    next(reader)
+    state = {**reader.state_dict(), "version": 1}
+    del state["since"]
+    following = next(reader)
+    reader.load_state_dict(state)
+    np.testing.assert_array_equal(next(reader), following)

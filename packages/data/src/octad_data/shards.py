@@ -209,6 +209,25 @@ class TokenShards:
             shard += 1
         return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, self.manifest.dtype), *pieces])
 
+    def documents_at(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Number of the document of each of the tokens start .. stop - 1; a separator belongs to the one it ends.
+
+        Raises:
+            DataError: not 0 <= start <= stop <= num_tokens.
+        """
+        if not 0 <= start <= stop <= self.num_tokens:
+            raise DataError(f"tokens {start} .. {stop} are not inside 0 .. {self.num_tokens}")
+        places = np.arange(start, stop)
+        numbers = np.empty(stop - start, dtype=np.int64)
+        shard = bisect_right(self._token_starts, start) - 1
+        while start < stop:
+            begin, end = self._token_starts[shard], min(self._token_starts[shard + 1], stop)
+            inside = slice(len(numbers) - (stop - start), len(numbers) - (stop - end))
+            found = np.searchsorted(self._ends[shard], (places[inside] - begin).astype(INDEX_DTYPE), side="right")
+            numbers[inside] = self._document_starts[shard] + found
+            start, shard = end, shard + 1
+        return numbers
+
     def verify(self) -> None:
         """Read everything and compare with the manifest.
 
