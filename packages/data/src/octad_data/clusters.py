@@ -17,6 +17,13 @@ class UnionFind:
     def __init__(self, size: int) -> None:
         self._parent = list(range(size))
 
+    @classmethod
+    def from_parents(cls, parents: list[int]) -> "UnionFind":
+        """Sets in which each item points to a smaller one of its set, or to itself."""
+        found = cls(0)
+        found._parent = parents
+        return found
+
     def find(self, item: int) -> int:
         """The smallest member of the set that holds item."""
         parent = self._parent

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from octad_data.errors import DataError
-from octad_data.shingles import scramble
+from octad_data.scramble import scramble
 
 ROUNDS = 6  # four make a Feistel network of good round functions pseudo-random (Luby and Rackoff 1988)
 
