@@ -4,8 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from octad_data.document import Document
 from octad_data.errors import DataError
+from octad_data.kernel import kernel
 
 
 class UnionFind:
@@ -36,6 +40,38 @@ class UnionFind:
         """Make one set of the two."""
         low, high = sorted((self.find(first), self.find(second)))
         self._parent[high] = low
+
+
+@kernel
+def root_of(parents: NDArray[np.int64], item: int) -> int:
+    """`UnionFind.find` on an array, for compiled loops."""
+    while parents[item] != item:
+        parents[item] = parents[parents[item]]
+        item = parents[item]
+    return item
+
+
+@kernel
+def join_two(parents: NDArray[np.int64], first: int, second: int) -> None:
+    """`UnionFind.union` on an array, for compiled loops."""
+    a, b = root_of(parents, first), root_of(parents, second)
+    parents[max(a, b)] = min(a, b)
+
+
+@kernel
+def join(parents: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+    """Make one set of the two of each pair; the root of a set is its smallest member."""
+    for pair in range(len(first)):
+        join_two(parents, first[pair], second[pair])
+
+
+@kernel
+def roots(parents: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The smallest member of each item's set."""
+    found = np.empty(len(items), dtype=np.int64)
+    for place in range(len(items)):
+        found[place] = root_of(parents, items[place])
+    return found
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,8 @@ def _source_units(recipe: Recipe) -> list[tuple[Source, tuple[str, ...], str]]:
 def _run_segment(engine: Engine, units: list[Unit], segment: Path, progress: Progress, label: str) -> Counts:
     finished = segment / "finished"
     if not finished.exists():
+        for torn in segment.glob(".*"):
+            torn.unlink(missing_ok=True)  # left by a run that was killed while it wrote
         before = len(part_files(segment))
         total = None if any(isinstance(unit, SourceUnit) for unit in units) else len(units)
         with progress.stage(label, total, before) as stage:

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.clusters import Clusters, UnionFind, clusters_of_groups
+from octad_data.clusters import Clusters, UnionFind, clusters_of_groups, join_two, root_of
 from octad_data.document import Document
 from octad_data.errors import DataError
 from octad_data.kernel import kernel
@@ -213,10 +213,10 @@ def _merge_band(
             document, is_alike = order[place], False
             for index in range(num_leaders):
                 leader = leaders[index]
-                if _root(parents, document) == _root(parents, leader):
+                if root_of(parents, document) == root_of(parents, leader):
                     is_alike = True
                 elif not verify or _alike(document, leader, shingles, offsets, lengths, threshold):
-                    _join(parents, document, leader)
+                    join_two(parents, document, leader)
                     is_alike = True
             if num_leaders < ALL_PAIRS and (stop - start <= ALL_PAIRS or not is_alike):
                 leaders[num_leaders] = document
@@ -255,20 +255,6 @@ def _sort_unique(values: NDArray[np.uint64]) -> int:
             values[count] = values[place]
             count += 1
     return count
-
-
-@kernel
-def _root(parents: NDArray[np.int64], item: int) -> int:
-    while parents[item] != item:
-        parents[item] = parents[parents[item]]
-        item = parents[item]
-    return item
-
-
-@kernel
-def _join(parents: NDArray[np.int64], first: int, second: int) -> None:
-    a, b = _root(parents, first), _root(parents, second)
-    parents[max(a, b)] = min(a, b)
 
 
 def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:

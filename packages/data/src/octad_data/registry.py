@@ -12,7 +12,9 @@ SOURCES: Mapping[str, str] = {
     "standard_library": "octad_data.inputs:StandardLibrary",
     "hub": "octad_data.inputs:Hub",
 }
-STEPS: Mapping[str, str] = {}
+STEPS: Mapping[str, str] = {
+    "near_duplicates": "octad_data.near_duplicate_step:NearDuplicates",
+}
 
 
 def find(name: str, known: Mapping[str, str], what: str) -> Any:
