@@ -122,6 +122,8 @@ def run(recipe: Recipe, folder: Path | str, engine: Engine | None = None, progre
             written stay and are used by the next run.
     """
     engine, progress, folder = engine or Processes(), progress or Silent(), Path(folder)
+    if not recipe.sources:
+        raise DataError(f"recipe {recipe.name} has no sources; give [[source]] in it, or --source on the command line")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         (folder / RUN).unlink(missing_ok=True)

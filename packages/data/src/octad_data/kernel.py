@@ -1,6 +1,9 @@
 """Loops over bytes, compiled: the one decorator of the package."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
@@ -17,3 +20,24 @@ def kernel(function: Function) -> Function:
     Cost: a second or so once a machine, a few milliseconds once a process.
     """
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def _drop_stale_code(folder: Path) -> None:
+    """Forget kept machine code when any source of the package has changed since.
+
+    numba looks at the file of the function alone, and would keep the old form of what it calls in other files.
+    """
+    states = ((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.glob("*.py")))
+    stamp = sha256(repr(list(states)).encode()).hexdigest()
+    kept = folder / "__pycache__" / "kernels.stamp"
+    with suppress(OSError):  # a folder that cannot be written was installed whole, and does not change
+        if kept.exists() and kept.read_text() == stamp:
+            return
+        kept.parent.mkdir(exist_ok=True)
+        for pattern in ("*.nbi", "*.nbc"):
+            for file in kept.parent.glob(pattern):
+                file.unlink(missing_ok=True)
+        kept.write_text(stamp)
+
+
+_drop_stale_code(Path(__file__).parent)

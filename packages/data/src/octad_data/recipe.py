@@ -78,10 +78,6 @@ class Recipe:
     batching: Batching = field(default_factory=Batching)
     tokens: Tokens | None = None
 
-    def __post_init__(self) -> None:
-        if not self.sources:
-            raise DataError("a recipe without sources reads nothing; give at least one [[source]]")
-
     @classmethod
     def load(cls, path: Path | str, changes: Mapping[str, Any] | None = None) -> "Recipe":
         """A recipe from a TOML file, or a preset by its name (`fineweb`, see `preset_names`).

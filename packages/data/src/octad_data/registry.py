@@ -13,7 +13,11 @@ SOURCES: Mapping[str, str] = {
     "hub": "octad_data.inputs:Hub",
 }
 STEPS: Mapping[str, str] = {
+    "c4_lines": "octad_data.c4_lines:C4Lines",
+    "keep": "octad_data.rules:Keep",
     "near_duplicates": "octad_data.near_duplicate_step:NearDuplicates",
+    "rules": "octad_data.rules:Rules",
+    "signals": "octad_data.signals:Signals",
 }
 
 
