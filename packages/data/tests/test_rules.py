@@ -7,7 +7,7 @@ from octad_data.step import apply, to_batch
 
 TEXTS = {
     "good": "".join(
-        f"The {a}nimals of the {b}ountain went to see that {c}eople, and with the {d} that they have to be there again.\n"
+        f"The {a}nimals of the {b}ountain went to see that {c}eople, and with the {d} that they have to be there.\n"
         for a, b, c, d in zip("abcdefgh", "ijklmnop", "qrstuvwx", "yzabcdef", strict=True)
     ),
     "short": "Too few words.",
