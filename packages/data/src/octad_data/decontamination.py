@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,9 +206,9 @@ def _verbatim(item: NDArray[np.uint64], window: NDArray[np.uint64], low: int) ->
 
 def _trimmed(item: NDArray[np.uint64], words: NDArray[np.uint64], low: int, high: int) -> tuple[int, int]:
     """The window from the first to the last run of two words of the item that stands in it."""
-    pairs = set(zip(item[:-1].tolist(), item[1:].tolist(), strict=True))
+    pairs = set(pairwise(item.tolist()))
     window = words[low:high].tolist()
-    hits = [place for place, pair in enumerate(zip(window[:-1], window[1:], strict=True)) if pair in pairs]
+    hits = [place for place, pair in enumerate(pairwise(window)) if pair in pairs]
     return (low + hits[0], low + hits[-1] + 2) if hits else (low, high)
 
 
