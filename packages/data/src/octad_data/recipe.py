@@ -78,6 +78,15 @@ class Recipe:
     batching: Batching = field(default_factory=Batching)
     tokens: Tokens | None = None
 
+    def __post_init__(self) -> None:
+        is_clean = False
+        for step in self.steps:
+            is_clean = is_clean or type(step).__name__ == "Decontaminate"
+            if getattr(step, "needs_decontamination", False) and not is_clean:
+                raise DataError(
+                    f"{type(step).__name__} draws towards a target; put decontaminate against its test split before it"
+                )
+
     @classmethod
     def load(cls, path: Path | str, changes: Mapping[str, Any] | None = None) -> "Recipe":
         """A recipe from a TOML file, or a preset by its name (`fineweb`, see `preset_names`).

@@ -19,6 +19,7 @@ STEPS: Mapping[str, str] = {
     "keep": "octad_data.rules:Keep",
     "near_duplicates": "octad_data.near_duplicate_step:NearDuplicates",
     "rules": "octad_data.rules:Rules",
+    "select_like": "octad_data.targeting:SelectLike",
     "signals": "octad_data.signals:Signals",
 }
 
