@@ -1,5 +1,6 @@
 """Sources as a recipe names them: reading, which is quick and in order, apart from what takes time."""
 
+import glob
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -9,7 +10,8 @@ from typing import Any, Protocol
 
 from octad_data.document import Document
 from octad_data.errors import DataError
-from octad_data.raw import RawRecord, extract, raw_files, raw_records
+from octad_data.raw import extract, raw_files, raw_records
+from octad_data.raw_record import RawRecord
 
 UNIT_BYTES = 64 << 20  # small files are read together up to this size
 UNIT_FILES = 1000  # or this many
@@ -77,7 +79,7 @@ class Files:
 
     def units(self) -> list[tuple[str, ...]]:
         """The files, each once, in the order of their names under each path; small neighbours together."""
-        found = dict.fromkeys(str(file) for path in self.path for file in raw_files(path))
+        found = list(dict.fromkeys(str(file) for root in self._roots() for file, _ in raw_files(root, _ignore)))
         if not found:
             raise DataError(f"no files: {', '.join(self.path)} match nothing; give files, folders or patterns")
         units: list[tuple[str, ...]] = []
@@ -103,21 +105,43 @@ class Files:
             def skip(name: str, reason: str, skipped: list[Skipped] = skipped) -> None:
                 skipped.append(Skipped(name, reason))
 
+            name = self._name(Path(file))
             try:
-                for record in raw_records(file, self.max_megabytes << 20, skip):
+                for record in raw_records(Path(file), name, self.text_column, self.max_megabytes << 20, skip):
                     yield from skipped
                     skipped.clear()
                     yield record
+            except DataError as error:
+                skip(name, str(error))
             except OSError as error:
-                skip(file, f"unreadable: {error.strerror or error}")
+                skip(name, f"unreadable: {error.strerror or error}")
             yield from skipped
 
     def extract(self, record: RawRecord) -> list[Document | Skipped]:
         """Decode, find the format, take out the text."""
         try:
-            return [*extract(record, self.name, self.text_column, self.encoding or None)]
+            return [extract(record, self.name, self.encoding or None, self.max_megabytes << 20)]
         except DataError as error:
             return [Skipped(record.name, str(error))]
+
+    def _roots(self) -> list[Path]:
+        """What the paths and patterns stand for."""
+        found = []
+        for path in self.path:
+            names = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+            found += [Path(name) for name in names]
+        return found
+
+    def _name(self, file: Path) -> str:
+        """The path from the folder that was given on, the file's name where a file was given."""
+        for root in self._roots():
+            if root.is_dir() and root in file.parents:
+                return file.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
+        return file.name.encode("utf-8", "backslashreplace").decode()
+
+
+def _ignore(name: str, reason: str) -> None:
+    """Hidden files and the like are no documents that were lost."""
 
 
 def _size(file: str) -> int:

@@ -1,0 +1,235 @@
+import bz2
+import gzip
+import io
+import lzma
+import random
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from octad_data import DataError, Document, ReadReport, read_documents
+from octad_data.licences import is_permissive, licence_of_text
+from octad_data.markup import extract_latex, extract_markdown
+from octad_data.raw import extract, raw_records
+from octad_data.raw_record import RawRecord
+from octad_data.zipped import extract_docx, extract_epub, extract_odt
+
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def zipped(members: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content, zipfile.ZIP_STORED if name == "mimetype" else zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def epub() -> bytes:
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": '<c><rootfiles><rootfile full-path="OPS/book.opf"/></rootfiles></c>',
+            "OPS/book.opf": (
+                '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>A Book</dc:title>'
+                "<dc:creator>A. Writer</dc:creator></metadata><manifest>"
+                '<item id="a" href="one.xhtml"/><item id="b" href="two.xhtml"/></manifest>'
+                '<spine><itemref idref="b"/><itemref idref="a"/></spine></package>'
+            ),
+            "OPS/one.xhtml": "<html><body><h1>Second</h1><p>Its <em>text</em>.</p></body></html>",
+            "OPS/two.xhtml": "<html><body><h1>First</h1><ul><li>an item</li></ul></body></html>",
+        }
+    )
+
+
+def docx() -> bytes:
+    return zipped(
+        {
+            "word/document.xml": (
+                f"<w:document {W}><w:body>"
+                "<w:p><w:r><w:t>A paragraph</w:t></w:r><w:r><w:t> in two runs.</w:t></w:r></w:p>"
+                "<w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t>an item</w:t></w:r></w:p>"
+                "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>a</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>b</w:t></w:r></w:p>"
+                "</w:tc></w:tr></w:tbl></w:body></w:document>"
+            ),
+            "word/footnotes.xml": (
+                f"<w:footnotes {W}><w:footnote><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote></w:footnotes>"
+            ),
+        }
+    )
+
+
+def test_books_and_documents_give_their_text() -> None:
+    text, metadata = extract_epub(epub())
+    assert text == "First\nan item\n\nSecond\nIts text." and metadata == {"title": "A Book", "author": "A. Writer"}
+    assert extract_docx(docx())[0] == "A paragraph in two runs.\n- an item\na | b\nA note."
+    names = 'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"'
+    odt = f"<d {names}><text:h>Head</text:h><text:p>Body  text</text:p></d>"
+    assert extract_odt(zipped({"content.xml": odt}))[0] == "Head\nBody text"
+
+
+def test_archives_that_attack_are_refused() -> None:
+    bomb = zipped({"word/document.xml": " " * 60_000_000})
+    with pytest.raises(DataError, match="zip bomb"):
+        extract_docx(bomb)
+    laughs = '<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><d>&b;</d>'
+    with pytest.raises(DataError, match="defines entities"):
+        extract_odt(zipped({"content.xml": laughs}))
+    for broken in (b"PK\x03\x04", docx()[:200], zipped({"other": ""})):
+        with pytest.raises(DataError, match=r"broken archive|no such part"):
+            extract_docx(broken)
+    with pytest.raises(DataError, match="broken XML"):
+        extract_odt(zipped({"content.xml": "<a><b>" * 10}))
+
+
+def test_markdown_loses_its_marks() -> None:
+    source = (
+        "---\ntitle: 'On Stones'\ndate: 2024-01-02\n---\n# Stones #\n\nSome *old* and **hard** "
+        "[stones](http://a.b) and "
+        "`code`.\n\n> A quote\n\n```python\nx = [1](2)  # kept\n```\n\n![a picture](p.png)\n\n[ref]: http://x.y\n---\nEnd."
+    )
+    text, metadata = extract_markdown(source)
+    assert metadata == {"title": "On Stones", "date": "2024-01-02"}
+    assert text == (
+        "Stones\n\nSome old and hard stones and code.\n\nA quote\n\nx = [1](2)  # kept\n\na picture\n\nEnd."
+    )
+    assert "kept" not in extract_markdown(source, keep_code=False)[0]
+    assert extract_markdown("snake_case_name and 2 * 3 * 4")[0] == "snake_case_name and 2 * 3 * 4"
+
+
+def test_latex_becomes_running_text() -> None:
+    source = r"""\documentclass{article}\title{On \emph{Sums}}\author{A. Adder}
+\begin{document}\maketitle % a comment with \commands
+\section{Start} We \textbf{add $a_1 + \frac{1}{2}$} as in~\cite{x} by G\"odel, 50\% of it.
+
+\begin{itemize}\item one \item[b] two\end{itemize}
+\begin{equation}x = \sum_i y_i\end{equation}
+\begin{figure}\includegraphics{p}\caption{gone}\end{figure}
+``Quoted'' --- done.\end{document} after"""
+    text, metadata = extract_latex(source)
+    assert metadata == {"title": "On Sums", "author": "A. Adder"}
+    assert r"We add $a_1 + \frac{1}{2}$ as in by Gödel, 50% of it." in " ".join(text.split())
+    assert "- one" in text and "- b two" in text and r"\sum_i y_i" in text and "“Quoted” — done." in text
+    assert not any(word in text for word in ("gone", "comment", "after", "documentclass", "{itemize}"))
+
+
+def test_licences_of_code() -> None:
+    assert licence_of_text("# SPDX-License-Identifier: (MIT OR Apache-2.0)\nx = 1") == "MIT OR Apache-2.0"
+    assert (
+        licence_of_text("/* Permission is hereby granted, free\n * of charge, to any person obtaining a copy") == "MIT"
+    )
+    assert licence_of_text("GNU General Public License as published; either version 3 of it") == "GPL-3.0"
+    assert licence_of_text("Redistribution and use in source and binary forms ... Neither the name") == "BSD-3-Clause"
+    assert licence_of_text("print(1)") == ""
+    assert is_permissive("GPL-2.0 OR MIT") and not is_permissive("GPL-3.0") and not is_permissive("")
+
+
+def test_code_knows_its_licence(tmp_path: Path) -> None:
+    (tmp_path / "LICENSE").write_text("Apache License\nVersion 2.0, January 2004")
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "b.py").write_text("# SPDX-License-Identifier: MIT\nx = 1")
+    found = {d.id: d.metadata.get("licence") for d in read_documents(tmp_path)}
+    assert found == {"LICENSE": None, "a.py": "Apache-2.0", "b.py": "MIT"}
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+def test_packed_files_are_unpacked_or_named_as_broken(tmp_path: Path, ending: str) -> None:
+    data = b'{"text": "one"}\n{"text": "two"}\n'
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        ".gz": gzip.compress,
+        ".bz2": bz2.compress,
+        ".xz": lzma.compress,
+        ".zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
+    }
+    path = tmp_path / f"rows.jsonl{ending}"
+    path.write_bytes(pack[ending](data))
+    assert [d.text for d in read_documents(path)] == ["one", "two"]
+    path.write_bytes(pack[ending](data)[:-12])
+    report = ReadReport()
+    with suppress(DataError):  # where nothing could be read before the tear
+        list(read_documents(path, report=report))
+    assert report.num_skipped == 1
+
+
+def test_tables_give_a_document_a_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id;text\n1;"a quoted\nline; with more"\n2;\n3;last\n')
+    (tmp_path / "b.tsv").write_text("text\tn\nfirst\t1\n")
+    pq.write_table(pa.table({"text": ["p", None, "q"], "n": [1, 2, 3]}), tmp_path / "c.parquet")
+    (tmp_path / "d.parquet").write_bytes(b"PAR1 no more")
+    report = ReadReport()
+    found = {d.id: d.text for d in read_documents(tmp_path, report=report)}
+    assert found == {
+        "a.csv:2": "a quoted\nline; with more", "a.csv:4": "last", "b.tsv:2": "first", "c.parquet:0": "p",
+        "c.parquet:2": "q",
+    }  # fmt: skip
+    assert report.skipped == {"empty": 2, "broken Parquet": 1}
+    with pytest.raises(DataError, match="no column 'body'"):
+        list(read_documents(tmp_path / "a.csv", text_column="body"))
+
+
+def warc(*bodies: bytes) -> bytes:
+    records = []
+    for number, body in enumerate(bodies):
+        http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n" + body
+        head = (
+            f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:{number:032d}>\r\n"
+            f"WARC-Target-URI: http://a.b/{number}\r\nWARC-Date: 2024-01-02T03:04:05Z\r\n"
+            f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(http)}\r\n\r\n"
+        )
+        records.append(head.encode() + http + b"\r\n\r\n")
+    return b"".join(records)
+
+
+PAGE = "<html><body><article><p>{}</p></article></body></html>"
+
+
+def test_responses_of_an_archive_are_documents(tmp_path: Path) -> None:
+    pages = [PAGE.format("Das ist ein schöner Satz, der lang genug ist, um Text zu sein. " * 6).encode("latin-1")] * 2
+    (tmp_path / "a.warc").write_bytes(warc(*pages))
+    (tmp_path / "b.warc.gz").write_bytes(gzip.compress(warc(pages[0])))
+    found = list(read_documents(tmp_path))
+    assert [d.id.split("#")[0] for d in found] == ["a.warc", "a.warc", "b.warc.gz"]
+    assert all("schöner Satz" in d.text for d in found) and found[0].metadata["url"] == "http://a.b/0"
+    report = ReadReport()
+    with pytest.raises(DataError):
+        list(read_documents(tmp_path, report=report, max_bytes=50))
+    assert report.skipped == {"too large": 3}
+
+
+def test_real_archives_are_survived(shared_data: Callable[[str], Path]) -> None:
+    report = ReadReport()
+    found = list(read_documents(shared_data("warc"), report=report))
+    assert len(found) >= 35 and report.skipped["broken record"] >= 1
+    assert {"example.arc", "example.arc.gz", "example.warc.gz"} <= {d.id.split("#")[0].split("/")[-1] for d in found}
+
+
+def test_torn_and_mutated_files_never_crash(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    page = PAGE.format("Some text that is long enough to be kept as the main text of it. " * 5).encode()
+    seeds = {"w.warc": warc(page, page), "e.epub": epub(), "d.docx": docx(), "j.jsonl": b'{"text": "a"}\n' * 5}
+    seeds["a.arc"] = b"http://a.b/ 1.2.3.4 20240102030405 text/html %d\n%s\n" % (len(page), page)
+    for name, data in seeds.items():
+        for _ in range(40):
+            torn = bytearray(data[: rng.randrange(1, len(data) + 1)])
+            for _ in range(rng.randrange(6)):
+                torn[rng.randrange(len(torn))] = rng.randrange(256)
+            path = tmp_path / name
+            path.write_bytes(torn)
+            with suppress(DataError):  # one clear error is the other answer that is allowed
+                assert all(isinstance(document, Document) for document in read_documents(path))
+
+
+def test_reading_and_extracting_are_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("grün".encode())
+    skipped: list[tuple[str, str]] = []
+    records = list(raw_records(tmp_path / "a.txt", "a.txt", "text", 100, lambda *what: skipped.append(what)))
+    assert records == [RawRecord("a.txt", "grün".encode(), "", "", {"path": "a.txt"})] and not skipped
+    assert extract(records[0], "s") == extract(records[0], "s")
+    assert extract(records[0], "s").text == "grün"
+    wrong = RawRecord("b", "grün".encode(), "text/plain", "utf-16", {})
+    assert extract(wrong, "s").text == "grün"  # a charset that is declared wrongly
+    assert extract(RawRecord("x", epub(), "application/zip"), "s").metadata["format"] == "epub"
