@@ -1,6 +1,9 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from octad_data import DataError, ReadReport, extract_pdf, read_documents
-from octad_data.pdf import flow
+from octad_data.pdf import _joined, flow, read_pdf, without_running_lines
 
 LINE = "A line of a paragraph that is as wide as the column of the page"
 
@@ -57,3 +60,40 @@ def test_pdf_opens_with_its_password(shared_data):
     with pytest.raises(DataError, match="encrypted PDF"):
         extract_pdf(data, password="wrong")
     assert "Lorem ipsum" in extract_pdf(data, password="openpassword")
+
+
+def test_running_heads_and_page_numbers_are_left_out() -> None:
+    pages = [
+        f"The Great Journal, volume 7\n{number}\nBody of page {number} that says something new {word}.\nNote {word}\n"
+        f"Page {number} of 5"
+        for number, word in enumerate(["ant", "bee", "cat", "dog", "elk"], 1)
+    ]
+    cleaned = without_running_lines(pages)
+    assert [page.split("\n")[0] for page in cleaned] == [
+        f"Body of page {number} that says something new {word}."
+        for number, word in enumerate(["ant", "bee", "cat", "dog", "elk"], 1)
+    ]
+    assert all("Note" in page and "Journal" not in page and "of 5" not in page for page in cleaned)
+    assert without_running_lines(["only\n1"]) == ["only\n1"]
+    assert without_running_lines(["a b\nx", "c d\ny", "e f\nz"]) == ["a b\nx", "c d\ny", "e f\nz"]
+
+
+def test_a_paragraph_runs_on_to_the_next_page() -> None:
+    assert _joined(["It goes on", "over the page.", "New one."]) == "It goes on over the page.\n\nNew one."
+    assert _joined(["divided at the hy-", "phen", ""]) == "divided at the hyphen"
+
+
+def test_metadata_scanned_pages_and_ocr(shared_data: Callable[[str], Path]) -> None:
+    folder = shared_data("pdf")
+    found = read_pdf((folder / "001-trivial" / "minimal-document.pdf").read_bytes())
+    assert found.pages == 1 and found.scanned == () and found.metadata["date"].startswith("20")
+    scan = next((folder / "007-imagemagick-images").glob("*lzw.pdf")).read_bytes()
+    with pytest.raises(DataError, match="scanned PDF: pages 1 to 1 have no text layer"):
+        read_pdf(scan)
+
+
+def test_ocr_is_asked_for_pages_without_text(shared_data: Callable[[str], Path]) -> None:
+    pytest.importorskip("PIL", reason="pictures of pages need Pillow")
+    scan = next((shared_data("pdf") / "007-imagemagick-images").glob("*lzw.pdf")).read_bytes()
+    found = read_pdf(scan, ocr=lambda picture: f"a picture of {type(picture).__module__}")
+    assert found.text == "a picture of PIL.Image" and found.scanned == ()
