@@ -22,8 +22,8 @@ def run(
     recipe: str,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("octad-data-run"),
-    source: tuple[str, ...] = (),
-    change: Annotated[tuple[str, ...], Parameter(name=["--set"])] = (),
+    source: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    change: Annotated[tuple[str, ...], Parameter(name=["--set"], consume_multiple=True, negative=())] = (),
     workers: int | None = None,
     memory_mb: int = 0,
     engine: str = "local",
@@ -44,6 +44,7 @@ def run(
     from octad_data.inputs import Files
     from octad_data.progress import Bar
     from octad_data.recipe import Recipe
+    from octad_data.run_report import write_report
     from octad_data.summary import summary
 
     changes = dict(_change(text) for text in change)
@@ -66,7 +67,23 @@ def run(
     except KeyboardInterrupt:
         bar.console.print(f"stopped; the same command goes on where it was: {' '.join(_quoted(sys.argv))}")
         raise
+    write_report(result, out / "report.html")
     bar.console.print(summary(result))
+    bar.console.print(f"what every rule cost, with samples: {out / 'report.html'}", highlight=False)
+
+
+@app.command
+def report(folder: Path, to: Path | None = None) -> None:
+    """Write the page of a run again: what every rule cost, with samples.
+
+    Args:
+        folder: of the run.
+        to: the HTML file; `report.html` in the folder when not given.
+    """
+    from octad_data.engine import finished_run
+    from octad_data.run_report import write_report
+
+    write_report(finished_run(folder), to or folder / "report.html")
 
 
 @app.command
