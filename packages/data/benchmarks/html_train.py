@@ -2,9 +2,9 @@
 
     uv run --with lightgbm --with scikit-learn python packages/data/benchmarks/html_train.py FOLDER OUT [--folds 0,1,2]
 
-FOLDER holds `segments.json` and `pages/*.html.gz`. A line is main text where a segment says so; elsewhere where two runs
-of trafilatura and one of resiliparse agree that it is, with less weight the less they agree. Pages are put into ten
-folds by their site; `--folds` names those to train on (all), the others are never seen.
+FOLDER holds `segments.json` and `pages/*.html.gz`. A line is main text where a segment says so; elsewhere where two
+runs of trafilatura and one of resiliparse agree that it is, with less weight the less they agree. Pages are put into
+ten folds by their site; `--folds` names those to train on (all), the others are never seen.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The main text of a web page, its title, author and date: no menus, cookie banners, related links, comments or footers."""
+"""The main text of a web page, its title, author and date, without menus, banners, related links and comments."""
 
 import codecs
 import re
@@ -103,6 +103,12 @@ def extract_page(
     """The main text of a page with title, author, date, language, address and site; see `extract_html`.
 
     Args:
+        page: HTML.
+        encoding: of its bytes, as told.
+        favour: `precision`, `balanced` or `recall`.
+        tables: as Markdown rows.
+        headings: marked by `#`.
+        comments: kept.
         max_bytes: of a page, in UTF-8.
         max_seconds: for a page; looked at between the passes over it, each of which takes time linear in its size.
 
@@ -313,7 +319,7 @@ def _depth(page: Scan) -> int:
 
 
 def _heard(data: bytes, page: Scan, blocks: Blocks, chances: NDArray[np.float64], body: str) -> NDArray[np.float64]:
-    """The likelihoods after what JSON-LD calls the article's body has been listened to, where it agrees with the page."""
+    """The likelihoods after JSON-LD's body of the article has been listened to, where it agrees with the page."""
     wanted = _letters(body)
     inside = np.zeros(len(chances), dtype=np.bool_)
     weight = blocks.counts[:, 0]

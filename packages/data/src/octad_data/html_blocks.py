@@ -1,12 +1,12 @@
 """The lines of text of a page: what stands between two tags that break a line, with what can be counted in it."""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.html_scan import BLOCK, CLOSE, HIDDEN, TAG, TEXT, Scan, _tables
+from octad_data.html_scan import BLOCK, CLOSE, HIDDEN, TAG, TEXT, Array, Scan, tag_tables
 from octad_data.html_words import TEXT_TOPIC, text_automaton
 from octad_data.kernel import kernel
 
@@ -85,7 +85,7 @@ def find_blocks(data: NDArray[np.uint8], page: Scan, title: str = "", descriptio
     automaton = text_automaton()
     return Blocks(
         *_blocks(
-            data, *page, _tables()[1], _roles(), automaton.step, automaton.found, word_hashes(title),
+            data, *page, tag_tables()[1], _roles(), automaton.step, automaton.found, word_hashes(title),
             word_hashes(description),
         )
     )  # fmt: skip
@@ -105,288 +105,262 @@ def _roles() -> NDArray[np.int8]:
     return roles
 
 
+# What goes on from one run of text to the next of the same line.
+IN_WORD, LETTERS_SO_FAR, SMALL, ENDED, STATE, FOUND, DIGEST, HASH, FOUND_EARLY, COLON = range(10)
+(
+    WEIGHT, WORDS, LINKED, LINKS, COMMAS, SENTENCES, DIGITS, CAPITALS, SHORT_WORDS, BOLD, CLOSED, BEGINS, BREAKS,
+    TITLED, DESCRIBED, ITALIC, SEPARATORS, ENDS_COLON, PICTURES, ADDRESSES,
+) = range(NUM_COUNTS)  # fmt: skip
+
+
 @kernel
-def _entity(data, place, end):  # type: ignore[no-untyped-def]
+def _blank(data: Array, begin: int, end: int) -> bool:
+    for place in range(begin, end):  # noqa: SIM110 (a generator is not compiled)
+        if not (data[place] == 32 or 9 <= data[place] <= 13):
+            return False
+    return True
+
+
+@kernel
+def _entity(data: Array, place: int, end: int) -> Any:
     """The byte after an entity that begins at a place, 0 where none does; and whether it is a space."""
-    stop = min(place + 12, end)
-    for at in range(place + 1, stop):
+    for at in range(place + 1, min(place + 12, end)):
         byte = data[at]
         if byte == 59 and at > place + 1:
-            is_space = at == place + 5 and (
-                (data[place + 1] == 110 and data[place + 2] == 98) or (data[place + 1] == 35 and data[place + 2] == 49)
-                and data[place + 3] == 54 and data[place + 4] == 48
-            )  # fmt: skip
-            return at + 1, is_space
+            named = data[place + 1] == 110 and data[place + 2] == 98  # &nbsp;
+            numbered = data[place + 1] == 35 and data[place + 2] == 49 and data[place + 3] == 54  # &#160;
+            return at + 1, at == place + 5 and (named or (numbered and data[place + 4] == 48))
         if not (48 <= byte <= 57 or 97 <= (byte | 32) <= 122 or byte == 35):
             break
     return 0, False
 
 
 @kernel
-def _end_word(counts, state, title, description):  # type: ignore[no-untyped-def]
-    """Count the word that was being read."""
-    if state[0]:
-        counts[1] += 1
-        counts[8] += state[1] <= 3 and state[2]
-        counts[5] += state[3]
-        value = state[7]
-        if value:
-            at = np.searchsorted(title, value)
-            counts[13] += at < len(title) and title[at] == value
-            at = np.searchsorted(description, value)
-            counts[14] += at < len(description) and description[at] == value
-        elif state[1] == 1 and not state[3]:
-            counts[16] += 1
-    state[0] = 0
-    state[1] = 0
-    state[7] = 0
+def _character(data: Array, place: int, end: int) -> Any:
+    """The bytes of the character (or entity) at a place, and whether it is a space."""
+    byte = data[place]
+    width, space = 1, byte == 32 or 9 <= byte <= 13
+    if byte == 38:
+        after, space = _entity(data, place, end)
+        width = after - place if after else 1
+    elif byte == 0xC2 and place + 1 < end and data[place + 1] == 0xA0:
+        width, space = 2, True
+    elif byte >= 0xC0:
+        width = 2 + (byte >= 0xE0) + (byte >= 0xF0)
+    return min(width, end - place), space
 
 
 @kernel
-def _count(data, begin, end, linked, bold, italic, counts, state, step, found, title, description):  # type: ignore[no-untyped-def]
-    """Add a run of text to the counts of its block.
+def _watch(data: Array, place: int, width: int, weight: float, state: Array, step: Array, found: Array) -> None:
+    """Look for the words of `TEXT_TOPICS`."""
+    for at in range(place, place + width):
+        letter = np.int64(data[at])
+        letter = letter | 32 if 65 <= letter <= 90 else letter
+        state[STATE] = step[state[STATE], letter - 97 if 97 <= letter <= 122 else 26]
+        state[FOUND] |= found[state[STATE]]
+    if width == 2 and data[place] == 0xC2 and data[place + 1] == 0xA9:
+        state[FOUND] |= COPYRIGHT
+    if weight <= EARLY:
+        state[FOUND_EARLY] = state[FOUND]
 
-    `state` goes on from run to run: 0 in a word, 1 its letters so far, 2 it begins with a small letter, 3 the last
-    character ended a sentence, 4 the automaton's, 5 the bits it found, 6 the digest, 7 the word's hash, 8 the bits found
-    early, 9 the last character is a colon.
-    """
+
+@kernel
+def _end_word(counts: Array, state: Array, title: Array, description: Array) -> None:
+    """Count the word that was being read."""
+    if state[IN_WORD]:
+        counts[WORDS] += 1
+        counts[SHORT_WORDS] += state[LETTERS_SO_FAR] <= 3 and state[SMALL]
+        counts[SENTENCES] += state[ENDED]
+        value = state[HASH]
+        if value:
+            at = np.searchsorted(title, value)
+            counts[TITLED] += at < len(title) and title[at] == value
+            at = np.searchsorted(description, value)
+            counts[DESCRIBED] += at < len(description) and description[at] == value
+        elif state[LETTERS_SO_FAR] == 1 and not state[ENDED]:
+            counts[SEPARATORS] += 1
+    state[IN_WORD] = 0
+    state[LETTERS_SO_FAR] = 0
+    state[HASH] = 0
+
+
+@kernel
+def _punctuation(byte: Any, second: Any, third: Any, width: int) -> Any:
+    """Whether a character ends a sentence, is a comma, closes a quotation, and its weight."""
+    ends, comma, weight = byte == 46 or byte == 33 or byte == 63, byte == 44 or byte == 59, 1.0
+    if width == 3 and byte == 0xE3 and second == 0x80:  # ideographic full stop and comma
+        ends, comma = third == 0x82, third == 0x81
+    elif width == 3 and byte == 0xEF and second == 0xBC:  # full-width ! ? ,
+        ends, comma = third == 0x81 or third == 0x9F, third == 0x8C
+    elif width == 3 and byte == 0xE0 and second == 0xA5:  # danda
+        ends = third == 0xA4
+    elif width == 2 and byte == 0xD8:  # Arabic question mark and comma
+        ends, comma = second == 0x9F, second == 0x8C
+    elif width == 3 and 0xE3 <= byte <= 0xED:
+        weight = COMPACT
+    closes = byte == 34 or byte == 39 or byte == 41 or (byte == 0xE2 and second == 0x80)
+    return ends, comma, closes or (byte == 0xC2 and second == 0xBB), weight
+
+
+@kernel
+def _case(byte: Any, second: Any) -> Any:
+    """Whether a character is a capital and whether it is a small letter: Latin and Cyrillic, nearly."""
+    upper, lower = 65 <= byte <= 90, 97 <= byte <= 122
+    if byte == 0xC3:
+        upper, lower = 0x80 <= second < 0x9F, second >= 0x9F
+    elif byte == 0xD0:
+        upper, lower = 0x80 <= second < 0xB0, second >= 0xB0
+    elif byte == 0xD1 or byte == 0xCF or byte == 0xC4 or byte == 0xC5:
+        lower = True
+    return upper, lower
+
+
+@kernel
+def _hash_letters(data: Array, place: int, width: int, state: Array) -> None:
+    """Take a character into the hashes of its line and of its word."""
+    state[DIGEST] = state[DIGEST] * 1_000_003 + data[place]
+    for at in range(place, place + width):
+        letter = np.int64(data[at])
+        if at > place:
+            state[DIGEST] = state[DIGEST] * 131 + letter
+        letter = letter | 32 if 65 <= letter <= 90 else letter
+        if letter >= 0x80 or 97 <= letter <= 122 or 48 <= letter <= 57:
+            state[HASH] = (state[HASH] * 131 + letter) & ((1 << 62) - 1)
+
+
+@kernel
+def _count(
+    data: Array, begin: int, end: int, open_inline: Array, counts: Array, state: Array, step: Array, found: Array,
+    title: Array, description: Array,
+) -> None:  # fmt: skip
+    """Add a run of text to the counts of its line."""
     place = begin
     while place < end:
-        byte = np.int64(data[place])
-        width = 1
-        space = byte == 32 or 9 <= byte <= 13
-        if byte == 38:
-            after, space = _entity(data, place, end)
-            if after:
-                width = after - place
-        elif byte == 0xC2 and place + 1 < end and data[place + 1] == 0xA0:
-            space, width = True, 2
-        elif byte >= 0xF0:
-            width = 4
-        elif byte >= 0xE0:
-            width = 3
-        elif byte >= 0xC0:
-            width = 2
-        if state[5] >= 0:  # words are looked at
-            for at in range(place, min(place + width, end)):
-                letter = np.int64(data[at])
-                letter = letter | 32 if 65 <= letter <= 90 else letter
-                code = letter - 97 if 97 <= letter <= 122 else 26
-                state[4] = step[state[4], code]
-                state[5] |= found[state[4]]
-                if counts[0] <= 24:
-                    state[8] = state[5]
-        if byte == 0xC2 and place + 1 < end and data[place + 1] == 0xA9 and state[5] >= 0:  # ©
-            state[5] |= COPYRIGHT
+        width, space = _character(data, place, end)
+        if state[FOUND] >= 0:
+            _watch(data, place, width, counts[WEIGHT], state, step, found)
         if space:
             _end_word(counts, state, title, description)
             place += width
             continue
-        state[6] = state[6] * 1_000_003 + byte
-        if width > 1:
-            for at in range(place + 1, min(place + width, end)):
-                state[6] = state[6] * 131 + data[at]
-        weight = 1.0
-        second = np.int64(data[place + 1]) if width > 1 and place + 1 < end else 0
-        third = np.int64(data[place + 2]) if width > 2 and place + 2 < end else 0
-        is_end = byte == 46 or byte == 33 or byte == 63
-        comma = byte == 44 or byte == 59
-        if width == 3 and byte == 0xE3 and second == 0x80:  # 。 、
-            is_end, comma = third == 0x82, third == 0x81
-        elif width == 3 and byte == 0xEF and second == 0xBC:  # full-width ! , ?
-            is_end, comma = third == 0x81 or third == 0x9F, third == 0x8C
-        elif width == 3 and byte == 0xE0 and second == 0xA5:  # danda
-            is_end = third == 0xA4
-        elif width == 2 and byte == 0xD8:  # Arabic comma, question mark
-            comma, is_end = second == 0x8C, second == 0x9F
-        elif width == 3 and 0xE3 <= byte <= 0xED and not (byte == 0xE3 and second == 0x80):
-            weight = 2.5
-        quote = (
-            byte == 34
-            or byte == 39
-            or byte == 41
-            or (byte == 0xE2 and second == 0x80)
-            or (byte == 0xC2 and second == 0xBB)
-        )
-        upper = 65 <= byte <= 90
-        lower = 97 <= byte <= 122
-        if byte == 0xC3:
-            upper, lower = 0x80 <= second < 0x9F, second >= 0x9F
-        elif byte == 0xD0:
-            upper, lower = 0x80 <= second < 0xB0, second >= 0xB0
-        elif byte == 0xD1 or byte == 0xCF or byte == 0xC4 or byte == 0xC5:
-            lower = True
-        if counts[0] == 0:
-            counts[11] = upper or (width == 3 and byte >= 0xE0 and byte != 0xE2) or 0xD7 <= byte < 0xE0
-        if not state[0]:
-            state[0] = 1
-            state[2] = lower
-        state[1] += 1
-        for at in range(place, min(place + width, end)):
-            letter = np.int64(data[at])
-            letter = letter | 32 if 65 <= letter <= 90 else letter
-            if letter >= 0x80 or 97 <= letter <= 122 or 48 <= letter <= 57:
-                state[7] = (state[7] * 131 + letter) & ((1 << 62) - 1)
-        state[9] = byte == 58
-        if weight > 1:
-            counts[1] += 0.5
-        counts[0] += weight
-        if linked:
-            counts[2] += weight
-        if bold:
-            counts[9] += weight
-        if italic:
-            counts[15] += weight
-        if byte == 64 or (byte == 58 and place + 2 < end and data[place + 1] == 47 and data[place + 2] == 47):
-            counts[19] += 1
-        counts[4] += comma
-        counts[6] += 48 <= byte <= 57
-        counts[7] += upper
-        if is_end and width > 1:
-            counts[5] += 1
-        if not (quote and state[3]):
-            state[3] = is_end
+        byte = np.int64(data[place])
+        second = np.int64(data[place + 1]) if width > 1 else np.int64(0)
+        third = np.int64(data[place + 2]) if width > 2 else np.int64(0)
+        ends, comma, closes, weight = _punctuation(byte, second, third, width)
+        upper, lower = _case(byte, second)
+        if counts[WEIGHT] == 0:
+            counts[BEGINS] = upper or (width == 3 and byte >= 0xE0 and byte != 0xE2) or 0xD7 <= byte < 0xE0
+        if not state[IN_WORD]:
+            state[IN_WORD], state[SMALL] = 1, lower
+        state[LETTERS_SO_FAR] += 1
+        _hash_letters(data, place, width, state)
+        state[COLON] = byte == 58
+        counts[WEIGHT] += weight
+        counts[WORDS] += 0.5 * (weight > 1)
+        counts[LINKED] += weight * (open_inline[2] > 0)
+        counts[BOLD] += weight * (open_inline[3] > 0)
+        counts[ITALIC] += weight * (open_inline[4] > 0)
+        counts[COMMAS] += comma
+        counts[DIGITS] += 48 <= byte <= 57
+        counts[CAPITALS] += upper
+        counts[SENTENCES] += ends and width > 1
+        is_address = byte == 58 and place + 2 < end and data[place + 1] == 47 and data[place + 2] == 47
+        counts[ADDRESSES] += is_address or byte == 64
+        if not (closes and state[ENDED]):
+            state[ENDED] = ends
         place += width
 
 
 @kernel
-def _blocks(  # type: ignore[no-untyped-def]
-    data, tag, parent, start, inner, last, event, begin, end, properties, roles, step, found, title, description
-):
-    most = 1
-    for kind in event:
-        most += kind == TEXT
+def _finish(counts: Array, state: Array, step: Array, found: Array, title: Array, description: Array) -> None:
+    """What is known of a line at its end."""
+    _end_word(counts, state, title, description)
+    counts[CLOSED], counts[ENDS_COLON] = state[ENDED], state[COLON]
+    if state[FOUND] >= 0:
+        state[FOUND] |= found[step[state[STATE], 26]]
+        if counts[WEIGHT] <= EARLY:
+            state[FOUND_EARLY] = state[FOUND]
+
+
+@kernel
+def _blocks(
+    data: Array, tag: Array, parent: Array, start: Array, inner: Array, last: Array, event: Array, begin: Array,
+    end: Array, properties: Array, roles: Array, step: Array, found: Array, title: Array, description: Array,
+) -> Any:  # fmt: skip
+    most = 1 + (event == TEXT).sum()
     first = np.zeros(most, dtype=np.int32)
     stop = np.zeros(most, dtype=np.int32)
     node = np.zeros(most, dtype=np.int32)
     leaf = np.zeros(most, dtype=np.int32)
-    counts = np.zeros((most, 20), dtype=np.float32)
+    counts = np.zeros((most, NUM_COUNTS), dtype=np.float32)
     said = np.zeros(most, dtype=np.int64)
     opening = np.zeros(most, dtype=np.int64)
     digest = np.zeros(most, dtype=np.int64)
-    state = np.zeros(10, dtype=np.int64)
-    pictures = 0
     shown = np.zeros(len(event), dtype=np.uint8)
-    block = 0  # the one that is being filled
-    is_open = False
-    breaks = 0  # <br> in a row
-    hidden_until = -1
-    inside, line, linked, bold, italic = (
-        0,
-        0,
-        0,
-        0,
-        0,
-    )  # innermost element, innermost that breaks lines; open <a>, <b>, <i>
-    position = 0
-    while position <= len(event):
+    state = np.zeros(10, dtype=np.int64)
+    open_inline = np.zeros(6, dtype=np.int64)  # of each role
+    block, is_open = 0, False  # the line that is being filled
+    breaks: Any = 0  # <br> in a row
+    pictures: Any = 0  # since the last line
+    hidden_until: Any = -1
+    inside: Any = 0  # the innermost element
+    line: Any = 0  # the innermost that breaks lines
+    for position in range(len(event) + 1):
         kind = event[position] if position < len(event) else np.int32(CLOSE)
+        which = kind if kind >= 0 else begin[position] if position < len(event) else np.int32(0)
+        code = tag[which] if kind != TEXT else np.int16(0)
         ends_line = position == len(event)
-        if kind == TEXT and hidden_until < 0:
-            low, high = begin[position], end[position]
-            blank = True
-            for at in range(low, high):
-                if not (data[at] == 32 or 9 <= data[at] <= 13):
-                    blank = False
-                    break
-            if not blank or is_open:
-                if not is_open:
-                    is_open = True
-                    first[block], node[block], leaf[block] = position, line, inside
-                    state[:] = 0
-                    state[4] = step[0, 26]
-                    counts[block, 18] = pictures
-                    pictures = 0
-                if not blank:
-                    breaks = 0
-                _count(
-                    data,
-                    low,
-                    high,
-                    linked > 0,
-                    bold > 0,
-                    italic > 0,
-                    counts[block],
-                    state,
-                    step,
-                    found,
-                    title,
-                    description,
-                )
-                if counts[block, 0] > 400 and state[5] >= 0:
-                    state[5] = -1
-                stop[block] = position + 1
-                shown[position] = 1
-        elif kind >= 0:
-            if hidden_until < 0:
-                code = tag[kind]
-                role = roles[code]
-                pictures += role == 5
-                if properties[code] & HIDDEN:
-                    hidden_until = kind
-                elif role == 1:
-                    breaks += 1
-                    if is_open:
-                        counts[block, 12] += 1
-                        _end_word(counts[block], state, title, description)
-                        shown[position] = 1
-                    ends_line = breaks >= 2
-                elif properties[code] & BLOCK:
-                    ends_line = True
-                elif role == 2:
-                    linked += 1
-                    counts[block, 3] += 1
-                elif role == 3:
-                    bold += 1
-                elif role == 4:
-                    italic += 1
-            inside = kind
-        elif kind == CLOSE and position < len(event):
-            which = begin[position]
-            code = tag[which]
-            if hidden_until < 0:
-                if properties[code] & BLOCK:
-                    ends_line = True
-                elif roles[code] == 2:
-                    linked -= 1
-                elif roles[code] == 3:
-                    bold -= 1
-                elif roles[code] == 4:
-                    italic -= 1
-            if hidden_until == which:
+        visible = hidden_until < 0
+        if kind == TEXT and visible and (is_open or not _blank(data, begin[position], end[position])):
+            if not is_open:
+                is_open = True
+                first[block], node[block], leaf[block] = position, line, inside
+                counts[block, PICTURES], pictures = pictures, 0
+                state[:] = 0
+                state[STATE] = step[0, 26]
+            if breaks and not _blank(data, begin[position], end[position]):
+                breaks = 0
+            _count(
+                data, begin[position], end[position], open_inline, counts[block], state, step, found, title, description
+            )
+            if counts[block, WEIGHT] > MAX_SAID:
+                state[FOUND] = -1
+            stop[block], shown[position] = position + 1, 1
+        elif kind != TEXT and visible:
+            role = roles[code]
+            opens = kind >= 0
+            pictures += opens and role == 5
+            if opens and properties[code] & HIDDEN:
+                hidden_until = kind
+            elif role == 1:
+                breaks += opens
+                ends_line = ends_line or breaks >= 2
+                if is_open and opens:
+                    counts[block, BREAKS] += 1
+                    _end_word(counts[block], state, title, description)
+                    shown[position] = 1
+            elif properties[code] & BLOCK:
+                ends_line = True
+            else:
+                open_inline[role] += 1 if opens else -1
+                counts[block, LINKS] += opens and role == 2
+        if kind != TEXT:
+            inside = kind if kind >= 0 else parent[which]
+            if kind == CLOSE and hidden_until == which:
                 hidden_until = -1
-            inside = parent[which]
         if ends_line and is_open:
-            _end_word(counts[block], state, title, description)
-            counts[block, 10] = state[3]
-            counts[block, 17] = state[9]
-            if state[5] >= 0:
-                state[5] |= found[np.int64(step[state[4], 26])]
-            said[block] = max(state[5], 0)
-            if counts[block, 0] <= 24:
-                state[8] = said[block]
-            opening[block] = state[8]
-            digest[block] = state[6]
-            if counts[block, 0] > 0:
+            _finish(counts[block], state, step, found, title, description)
+            said[block], opening[block], digest[block] = max(state[FOUND], 0), state[FOUND_EARLY], state[DIGEST]
+            is_open = False
+            if counts[block, WEIGHT] > 0:
                 block += 1
             else:
                 counts[block] = 0
-            is_open = False
-        if kind >= 0 and hidden_until < 0 and properties[tag[kind]] & BLOCK:
-            line = kind
-        elif kind == CLOSE and position < len(event) and hidden_until < 0 and properties[tag[begin[position]]] & BLOCK:
-            line = parent[begin[position]]
+        if kind != TEXT and properties[code] & BLOCK and hidden_until < 0:
+            line = inside
             while line > 0 and not properties[tag[line]] & BLOCK:
                 line = parent[line]
-        position += 1
     return (
-        first[:block],
-        stop[:block],
-        node[:block],
-        leaf[:block],
-        counts[:block],
-        said[:block],
-        opening[:block],
-        digest[:block],
-        shown,
-    )
+        first[:block], stop[:block], node[:block], leaf[:block], counts[:block], said[:block], opening[:block],
+        digest[:block], shown,
+    )  # fmt: skip

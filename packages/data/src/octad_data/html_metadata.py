@@ -1,4 +1,4 @@
-"""Title, author, date and the like, from what a page says about itself: meta tags, JSON-LD, `<time>`, its first heading."""
+"""Title, author, date and the like, from what a page says about itself: meta tags, JSON-LD, `<time>`, headings."""
 
 import email.utils
 import json
@@ -29,11 +29,12 @@ DATES = (
     "parsely-pub-date", "sailthru.date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date.created",
     "dc.date", "dcterms.date", "citation_publication_date", "citation_date", "date", "article.published", "created",
     "datecreated", "originalpublicationdate", "cxenseparse:recs:publishtime", "publication_date", "article.created",
-    "article:published", "last-modified", "datemodified", "article:modified_time", "og:updated_time", "dcterms.modified",
+    "article:published", "last-modified", "datemodified", "article:modified_time", "og:updated_time",
+    "dcterms.modified",
 )  # fmt: skip
 ARTICLES = (  # types of JSON-LD that are the page itself
-    "Article", "NewsArticle", "BlogPosting", "Report", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle",
-    "LiveBlogPosting", "TechArticle", "ScholarlyArticle", "Recipe", "HowTo", "Review", "Product", "VideoObject",
+    "Article", "NewsArticle", "BlogPosting", "Report", "ReportageNewsArticle", "AnalysisNewsArticle",
+    "OpinionNewsArticle", "LiveBlogPosting", "TechArticle", "ScholarlyArticle", "Recipe", "HowTo", "Review", "Product", "VideoObject",
     "DiscussionForumPosting", "QAPage", "SocialMediaPosting", "MedicalWebPage", "WebPage", "ItemPage",
 )  # fmt: skip
 MONTHS = {

@@ -1,21 +1,21 @@
-"""Which lines of a page are its main text: a linear model of each line, then decision trees that see its neighbours too.
+"""Which lines of a page are its main text: a linear model of each line, then trees that see its neighbours too.
 
 The linear model looks at one line (`html_features`). Where its verdicts lie says more: a caption stands between two
-paragraphs, a list of links after the last of them. So a second model reads the verdicts on the lines and elements around
-each line together with the line's own numbers. Both were trained on pages of 400 sites, and their weights are a table
-that can be read: `html_weights.tsv`.
+paragraphs, a list of links after the last of them. So a second model reads the verdicts on the lines and elements
+around each line together with the line's own numbers. Both were trained on pages of 499 sites (`benchmarks/html_train.py`),
+and their weights are a table that can be read: `html_weights.tsv`.
 """
 
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.html_blocks import Blocks
-from octad_data.html_features import FEATURES
-from octad_data.html_scan import Scan
+from octad_data.html_features import FEATURES, LONG
+from octad_data.html_scan import Array, Scan
 from octad_data.kernel import kernel
 
 WEIGHTS = "html_weights.tsv"
@@ -30,6 +30,11 @@ CONTEXT = (
     "verdict_alike",
 )  # fmt: skip
 NUM_CONTEXT = len(CONTEXT)
+WINDOW = 5  # lines before and after
+OUTSIDE = -0.2  # the verdict on lines before the first and after the last
+SURE = 0.8  # the verdict from which a long line is text without doubt
+FAR = 1e4  # weight of text beyond which a distance is the same
+ALIKE = [FEATURES.index(name) for name in ("like_count", "like_weight", "like_link_share")]  # lines that look the same
 INPUTS = (*(f"context.{name}" for name in CONTEXT), *FEATURES)
 
 
@@ -60,9 +65,10 @@ def model() -> Model:
 
 
 def parse_model(text: str) -> Model:
-    """The models from their table: rows `linear, feature, weight`; `tree`; `leaf, value`; `node, feature, threshold, lower, higher`.
+    """The models from their table.
 
-    Places of `lower` and `higher` count from the row `tree` before.
+    Its rows: `linear, feature, weight`; `tree`; `leaf, value`; `node, feature, threshold, lower, higher`, the last two
+    as places after the row `tree` before.
     """
     linear, bias = dict.fromkeys(FEATURES, 0.0), 0.0
     places = {name: place for place, name in enumerate(INPUTS)}
@@ -100,10 +106,10 @@ def context(
     out = np.zeros((len(blocks.node), NUM_CONTEXT + numbers.shape[1]), dtype=np.float32)
     out[:, NUM_CONTEXT:] = numbers
     if len(out):
-        alike = numbers[:, [FEATURES.index(name) for name in ("like_count", "like_weight", "like_link_share")]]
-        _, groups = np.unique(alike @ np.array([1e6, 1e3, 1.0]), return_inverse=True)
-        weight = np.ascontiguousarray(blocks.counts[:, 0], dtype=np.float64)
-        _context(page.parent, page.last, blocks.node, blocks.leaf, weight, verdicts, groups, out)
+        weight = blocks.counts[:, 0].astype(np.float64)
+        _, groups = np.unique(numbers[:, ALIKE] @ np.array([1e6, 1e3, 1.0]), return_inverse=True)
+        alike = (np.bincount(groups, weight * verdicts) / np.bincount(groups, weight))[groups]
+        _context(page.parent, page.last, blocks.node, blocks.leaf, weight, verdicts, alike, out)
     return out
 
 
@@ -121,7 +127,7 @@ def likelihoods(page: Scan, blocks: Blocks, numbers: NDArray[np.float32]) -> NDA
 
 
 @kernel
-def _walk(inputs, feature, threshold, lower, higher, roots):  # type: ignore[no-untyped-def]
+def _walk(inputs: Array, feature: Array, threshold: Array, lower: Array, higher: Array, roots: Array) -> Any:
     """The sum of the leaves that each row comes to."""
     sums = np.zeros(len(inputs), dtype=np.float64)
     for root in roots:
@@ -134,83 +140,80 @@ def _walk(inputs, feature, threshold, lower, higher, roots):  # type: ignore[no-
 
 
 @kernel
-def _context(parent, last, line_node, line_leaf, weight, verdict, groups, out):  # type: ignore[no-untyped-def]
-    lines, nodes = len(line_node), len(parent)
-    # Sums over each element: gain, text (weight times verdict), weight, lines, logits.
-    sums = np.zeros((nodes + 1, 5), dtype=np.float64)
-    text = 0.0
-    for line in range(lines):
+def _verdict_sums(parent: Array, line_node: Array, weight: Array, verdict: Array) -> Any:
+    """Sums inside each element: gain, text (weight times verdict), weight, lines, logits; the one of most gain."""
+    sums = np.zeros((len(parent), 5), dtype=np.float64)
+    for line in range(len(line_node)):
         node, p = line_node[line], verdict[line]
-        text += weight[line] * p
         sums[node, 0] += np.sqrt(weight[line]) * (p - 0.5)
         sums[node, 1] += weight[line] * p
         sums[node, 2] += weight[line]
         sums[node, 3] += 1
         sums[node, 4] += np.log((p + 1e-3) / (1 - p + 1e-3))
-    for node in range(nodes - 1, 0, -1):
-        if parent[node] >= 0:
-            for column in range(5):
-                sums[parent[node], column] += sums[node, column]
-    best = 0
-    for node in range(nodes):
-        if sums[node, 0] > sums[best, 0]:
-            best = node
-    text = max(text, 1e-9)
-    alike = np.zeros((lines, 2), dtype=np.float64)
-    for line in range(lines):
-        alike[groups[line], 0] += weight[line] * verdict[line]
-        alike[groups[line], 1] += weight[line]
-    so_far = 0.0
-    since = 1e4
+    for node in range(len(parent) - 1, 0, -1):
+        for column in range(5):
+            sums[parent[node], column] += sums[node, column]
+    return sums, sums[:, 0].argmax()
+
+
+@kernel
+def _window(row: Array, line: int, weight: Array, verdict: Array) -> None:
+    """The verdicts on the lines beside one, and their mean over some lines around, before and after it."""
+    lines = len(weight)
+    for column, offset in enumerate(AROUND):
+        other = line + offset
+        row[column + 1] = verdict[other] if 0 <= other < lines else OUTSIDE
+    low, high = max(0, line - WINDOW), min(lines, line + WINDOW + 1)
+    before, after = weight[low:line].sum(), weight[line + 1 : high].sum()
+    before_text = (weight[low:line] * verdict[low:line]).sum()
+    after_text = (weight[line + 1 : high] * verdict[line + 1 : high]).sum()
+    row[7] = (before_text + after_text + weight[line] * verdict[line]) / (before + after + weight[line])
+    row[8] = before_text / max(before, 1.0)
+    row[9] = after_text / max(after, 1.0)
+
+
+@kernel
+def _context(
+    parent: Array,
+    last: Array,
+    line_node: Array,
+    line_leaf: Array,
+    weight: Array,
+    verdict: Array,
+    alike: Array,
+    out: Array,
+) -> None:
+    """Fill in what `CONTEXT` names."""
+    lines = len(line_node)
+    sums, best = _verdict_sums(parent, line_node, weight, verdict)
+    text = max(sums[0, 1], 1e-9)
+    so_far, since = 0.0, FAR
     for line in range(lines):
         row = out[line]
         row[0] = verdict[line]
-        column = 1
-        for offset in (-3, -2, -1, 1, 2, 3):
-            other = line + offset
-            row[column] = verdict[other] if 0 <= other < lines else -0.2
-            column += 1
-        before = before_text = after = after_text = 0.0
-        for other in range(max(0, line - 5), min(lines, line + 6)):
-            if other < line:
-                before += weight[other]
-                before_text += weight[other] * verdict[other]
-            elif other > line:
-                after += weight[other]
-                after_text += weight[other] * verdict[other]
-        own = weight[line] * verdict[line]
-        row[7] = (before_text + after_text + own) / (before + after + weight[line])
-        row[8] = before_text / max(before, 1.0)
-        row[9] = after_text / max(after, 1.0)
-        column = 10
+        _window(row, line, weight, verdict)
         up = line_node[line]
-        for _ in range(4):
-            if up >= 0:
-                row[column] = sums[up, 1] / sums[up, 2]
-                row[column + 1] = sums[up, 1] / text
-                row[column + 2] = sums[up, 4] / sums[up, 3]
-                size = sums[up, 3]
+        for column in range(10, 10 + 3 * LEVELS, 3):
+            if up < 0:
+                row[column : column + 3] = row[column - 3 : column]
+                continue
+            size = sums[up, 3]
+            row[column] = sums[up, 1] / sums[up, 2]
+            row[column + 1] = sums[up, 1] / text
+            row[column + 2] = sums[up, 4] / size
+            up = parent[up]
+            while up >= 0 and sums[up, 3] == size:
                 up = parent[up]
-                while up >= 0 and sums[up, 3] == size:
-                    up = parent[up]
-            else:
-                for at in range(3):
-                    row[column + at] = row[column + at - 3]
-            column += 3
         up, steps = best, 0
-        while up >= 0 and not (up <= line_leaf[line] < last[up]):
+        while up > 0 and not (up <= line_leaf[line] < last[up]):
             up = parent[up]
             steps += 1
-        so_far += own
-        row[22] = steps
-        row[23] = steps == 0
-        row[24] = sums[best, 1] / text
-        row[25] = so_far / text
-        row[26] = np.log1p(text)
-        row[27] = np.log1p(min(since, 1e4))
-        since = 0.0 if verdict[line] > 0.8 and weight[line] > 60 else since + weight[line]
-        row[29] = alike[groups[line], 0] / max(alike[groups[line], 1], 1.0)
-    until = 1e4
+        so_far += weight[line] * verdict[line]
+        row[22], row[23], row[24] = steps, steps == 0, sums[best, 1] / text
+        row[25], row[26], row[27] = so_far / text, np.log1p(text), np.log1p(min(since, FAR))
+        row[29] = alike[line]
+        since = 0.0 if verdict[line] > SURE and weight[line] > LONG else since + weight[line]
+    until = FAR
     for line in range(lines - 1, -1, -1):
-        out[line, 28] = np.log1p(min(until, 1e4))
-        until = 0.0 if verdict[line] > 0.8 and weight[line] > 60 else until + weight[line]
+        out[line, 28] = np.log1p(min(until, FAR))
+        until = 0.0 if verdict[line] > SURE and weight[line] > LONG else until + weight[line]

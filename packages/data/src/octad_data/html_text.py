@@ -51,7 +51,7 @@ def write(data: bytes, page: Scan, blocks: Blocks, kept: Sequence[int], style: S
     lines: list[str] = []
     places = {line: _place(page, int(blocks.leaf[line])) for line in kept}
     tables = _data_tables(page, blocks, places) if style.tables else set()
-    last_item = last_code = last_row = last_cell = -1
+    last_item = last_row = last_cell = -1
     for line in kept:
         place, weight = places[line], blocks.counts[line, 0]
         digest = int(blocks.digest[line])
@@ -73,7 +73,7 @@ def write(data: bytes, page: Scan, blocks: Blocks, kept: Sequence[int], style: S
                 text = f"{'#' * HEADINGS[int(page.tag[place.heading])]} {text}"
             elif style.lists and place.item >= 0 and place.item != last_item and place.heading < 0 and text[:2] != "- ":
                 text = f"- {text}"
-        last_item, last_code, last_row, last_cell = place.item, place.code, place.row, place.cell
+        last_item, last_row, last_cell = place.item, place.row, place.cell
         if text:
             lines.append(text)
     return "\n".join(lines)
@@ -150,7 +150,7 @@ def control_free(data: bytes) -> bytes:
     return data.translate(_CONTROLS)
 
 
-_CONTROLS = bytes(byte if byte in (9, 10, 13) or byte >= 32 and byte != 127 else 32 for byte in range(256))
+_CONTROLS = bytes(byte if byte in (9, 10, 13) or (byte >= 32 and byte != 127) else 32 for byte in range(256))
 
 
 def paragraphs(mask: NDArray[np.bool_]) -> list[int]:

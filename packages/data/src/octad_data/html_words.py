@@ -5,12 +5,12 @@ short ones (`_ad_`) at the borders of words, which `_` stands for.
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.html_scan import Scan
+from octad_data.html_scan import Array, Scan, hash_of
 from octad_data.kernel import kernel
 
 TOPICS = {
@@ -71,12 +71,13 @@ ATTRIBUTES = {  # name: 1, a value whose words count; 2, style; 3, hidden; 4, ar
     "class": 1, "id": 1, "role": 1, "data-component": 1, "data-testid": 1, "data-module": 1, "data-type": 1,
     "aria-label": 1, "style": 2, "hidden": 3, "aria-hidden": 4, "itemprop": 5, "property": 5,
 }  # fmt: skip
+MAX_TAG = 4096  # bytes of a start tag that are read
 BORDER = 26  # the letter of all that is no letter
 LETTERS = 27
 
 
 class Automaton(NamedTuple):
-    """Aho and Corasick's: `step[state, letter]` is the next state, `found[state]` the bits of the words that end there."""
+    """Aho and Corasick's: `step[state, letter]` is the next state, `found[state]` the bits of words that end there."""
 
     step: NDArray[np.int16]
     found: NDArray[np.int64]
@@ -119,13 +120,9 @@ def topic_automaton() -> Automaton:
 
 @cache
 def _attribute_names() -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-    hashes = []
-    for name in ATTRIBUTES:
-        value = 0
-        for byte in name.encode():
-            value = (value * 131 + byte) % (1 << 62)
-        hashes.append(value)
-    return np.array(hashes, dtype=np.int64), np.array(list(ATTRIBUTES.values()), dtype=np.int8)
+    return np.array([hash_of(name) for name in ATTRIBUTES], dtype=np.int64), np.array(
+        list(ATTRIBUTES.values()), dtype=np.int8
+    )
 
 
 def topics(data: NDArray[np.uint8], found: Scan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -143,7 +140,7 @@ def topics(data: NDArray[np.uint8], found: Scan) -> tuple[NDArray[np.int64], NDA
 
 
 @kernel
-def _contains(data, start, end, pattern):  # type: ignore[no-untyped-def]
+def _contains(data: Array, start: int, end: int, pattern: Array) -> bool:
     """Whether a pattern (lower case) is in the bytes, spaces skipped."""
     matched = 0
     for place in range(start, end):
@@ -161,7 +158,7 @@ def _contains(data, start, end, pattern):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _words_in(data, start, end, step, found):  # type: ignore[no-untyped-def]
+def _words_in(data: Array, start: int, end: int, step: Array, found: Array) -> Any:
     """The bits of all words in the bytes; a change from lower to upper case is a border."""
     bits = np.int64(0)
     state = np.int64(step[0, BORDER])
@@ -173,12 +170,8 @@ def _words_in(data, start, end, step, found):  # type: ignore[no-untyped-def]
             state = np.int64(step[state, BORDER])
             bits |= found[state]
         was_lower = 97 <= byte <= 122
-        if upper or was_lower:
-            state = np.int64(step[state, (byte | 32) - 97])
-        elif byte == 45 or byte == 95 or byte == 32:
-            state = np.int64(step[state, BORDER])
-        else:
-            state = np.int64(step[state, BORDER])
+        letter = (byte | 32) - 97 if upper or was_lower else BORDER
+        state = np.int64(step[state, letter])
         bits |= found[state]
     bits |= found[np.int64(step[state, BORDER])]
     return bits
@@ -191,87 +184,93 @@ _ARTICLE_BODY = np.frombuffer(b"articlebody", dtype=np.uint8)
 
 
 @kernel
-def _topics(data, start, inner, hashes, kinds, step, found, bits, looks):  # type: ignore[no-untyped-def]
-    for node in range(len(start)):
-        place, stop = start[node] + 1, min(inner[node], start[node] + 4096)
+def _next_attribute(data: Array, place: int, stop: int) -> Any:
+    """The hash of the next name in a start tag, from where to where its value is, and the byte after it."""
+    while place < stop and (data[place] == 32 or 9 <= data[place] <= 13 or data[place] == 47):
+        place += 1
+    value = np.int64(0)
+    while place < stop:
+        byte = np.int64(data[place])
+        if byte == 61 or byte == 62 or byte == 32 or 9 <= byte <= 13 or byte == 47:
+            break
+        byte = byte + 32 if 65 <= byte <= 90 else byte
+        value = (value * 131 + byte) & ((1 << 62) - 1)
+        place += 1
+    while place < stop and (data[place] == 32 or 9 <= data[place] <= 13):
+        place += 1
+    if place >= stop or data[place] != 61:
+        return value, place, place, place + (place < stop and data[place] == 62)
+    place += 1
+    while place < stop and (data[place] == 32 or 9 <= data[place] <= 13):
+        place += 1
+    quote = data[place] if place < stop and (data[place] == 34 or data[place] == 39) else np.uint8(0)
+    place += 1 if quote > 0 else 0
+    first = place
+    while place < stop:
+        byte = data[place]
+        if byte == quote or (quote == 0 and (byte == 32 or 9 <= byte <= 13 or byte == 62)):
+            break
+        place += 1
+    return value, first, place, place + 1
+
+
+@kernel
+def _topics(
+    data: Array, start: Array, inner: Array, hashes: Array, kinds: Array, step: Array, found: Array, bits: Array,
+    looks: Array,
+) -> None:  # fmt: skip
+    for node in range(1, len(start)):
+        place, stop = start[node] + 1, min(inner[node], start[node] + MAX_TAG)
         while place < stop and not (data[place] == 32 or 9 <= data[place] <= 13):
             place += 1
         while place < stop:
-            while place < stop and (data[place] == 32 or 9 <= data[place] <= 13 or data[place] == 47):
-                place += 1
-            value = np.int64(0)
-            while place < stop:
-                byte = np.int64(data[place])
-                if byte == 61 or byte == 62 or byte == 32 or 9 <= byte <= 13 or byte == 47:
-                    break
-                if 65 <= byte <= 90:
-                    byte += 32
-                value = (value * 131 + byte) & ((1 << 62) - 1)
-                place += 1
-            while place < stop and (data[place] == 32 or 9 <= data[place] <= 13):
-                place += 1
-            first = last = place
-            if place < stop and data[place] == 61:
-                place += 1
-                while place < stop and (data[place] == 32 or 9 <= data[place] <= 13):
-                    place += 1
-                if place < stop and (data[place] == 34 or data[place] == 39):
-                    quote = data[place]
-                    place += 1
-                    first = place
-                    while place < stop and data[place] != quote:
-                        place += 1
-                    last = place
-                    place += 1
-                else:
-                    first = place
-                    while place < stop and not (data[place] == 32 or 9 <= data[place] <= 13 or data[place] == 62):
-                        place += 1
-                    last = place
-            elif place < stop and data[place] == 62:
-                place += 1
+            value, first, last, place = _next_attribute(data, place, stop)
             for index in range(len(hashes)):
                 if hashes[index] != value:
                     continue
                 kind = kinds[index]
-                if kind == 1:
+                if kind == 1 or kind == 5:
                     bits[node] |= _words_in(data, first, last, step, found)
-                    if index == 0:
-                        for at in range(first, last):
-                            looks[node] = looks[node] * 131 + data[at]
-                elif kind == 2:
-                    if _contains(data, first, last, _DISPLAY_NONE) or _contains(data, first, last, _INVISIBLE):
-                        bits[node] |= NOT_SHOWN
-                elif kind == 3 or (kind == 4 and _contains(data, first, last, _TRUE)):
+                if index == 0:  # the class
+                    for at in range(first, last):
+                        looks[node] = looks[node] * 131 + data[at]
+                elif (
+                    (
+                        kind == 2
+                        and (_contains(data, first, last, _DISPLAY_NONE) or _contains(data, first, last, _INVISIBLE))
+                    )
+                    or kind == 3
+                    or (kind == 4 and _contains(data, first, last, _TRUE))
+                ):
                     bits[node] |= NOT_SHOWN
-                elif kind == 5:
-                    bits[node] |= _words_in(data, first, last, step, found)
-                    if _contains(data, first, last, _ARTICLE_BODY):
-                        bits[node] |= BODY_PROPERTY
+                elif kind == 5 and _contains(data, first, last, _ARTICLE_BODY):
+                    bits[node] |= BODY_PROPERTY
 
 
 TEXT_TOPICS = {  # what short texts say, in the languages of most pages; looked for in lower case, `_` a border of words
     "related": "read more_|_read also|_also read|see also|more from_|_related|recommended|you may also|you might|"
-    "lesen sie auch|_mehr zum thema|_mehr zu|_lesen sie|auch interessant|_weiterlesen|weitere artikel|weitere informationen|"
-    "das könnte|_lire aussi|_à lire|à lire aussi|_en savoir plus|lire la suite|_leer más|_lea también|_lee también|"
-    "te puede interesar|leggi anche|_leggi tutto|czytaj też|czytaj więcej|zobacz też|zobacz także|przeczytaj|leia também|"
-    "_leia mais|veja também|lees ook|_lees meer|continue reading|most popular|most read|meistgelesen|latest news|"
-    "trending|_top stories|verwandte|ähnliche|next article|previous article|vorheriger|nächster|_weiter zu_|_next_|_previous_",
+    "lesen sie auch|_mehr zum thema|_mehr zu|_lesen sie|auch interessant|_weiterlesen|weitere artikel|"
+    "weitere informationen|_puedes ver|das könnte|_lire aussi|_à lire|à lire aussi|_en savoir plus|lire la suite|_leer más|_lea también|_lee también|"
+    "te puede interesar|leggi anche|_leggi tutto|czytaj też|czytaj więcej|zobacz też|zobacz także|przeczytaj|"
+    "leia também|_leia mais|veja também|lees ook|_lees meer|continue reading|most popular|most read|meistgelesen|latest news|"
+    "trending|_top stories|verwandte|ähnliche|next article|previous article|vorheriger|nächster|_weiter zu_|_next_|"
+    "_previous_",
     "copyright": "_copy_|_copyright|rights reserved|alle rechte|tous droits|derechos reservados|diritti riservati|"
     "prawa zastrzeżone|wszelkie prawa|todos os direitos|creative commons|_cc by|_gmbh|_inc_|_ltd_|materiał chroniony|"
     "lizenz|powered by|proudly",
     "share": "_share|_teilen|_tweet|facebook|twitter|whatsapp|pinterest|linkedin|instagram|telegram|_follow us|_folgen|"
     "_partager|_compartir|_condividi|udostępnij|_drucken|_print_|_e_mail_|per mail|_merken|_copy link|youtube",
-    "cookie": "cookie|datenschutz|privacy|_consent|javascript|adblock|browser|_akzeptieren|_accept_|nutzungsbedingungen|"
-    "terms of|_agb_|impressum|imprint|disclaimer|kontakt_|_contact",
+    "cookie": "cookie|datenschutz|privacy|_consent|javascript|adblock|browser|_akzeptieren|_accept_|"
+    "nutzungsbedingungen|terms of|_agb_|impressum|imprint|disclaimer|kontakt_|_contact",
     "subscribe": "newsletter|subscri|abonn|sign up|_sign in|_log in|_login|anmeld|registr|_abo_|_donate|_spende|"
-    "support us|unterstütz|_join_|_einloggen|bezahl|_kostenlos|_app_|download_|podcast|_push_",
-    "comment": "kommentar|_comment|leave a reply|_antworte|_reply|komentar|commentaire|_comentario|commenti_|_responses_|"
-    "_says_|_sagt_|diskussion|discussion|_upvote|_melden_|komentarz|reageer|e_mail_adresse|required fields|_name_|"
+    "support us|unterstütz|_join_|_einloggen|bezahl|_kostenlos|_app_|download_|podcast|_push_|"
+    "gefällt dir|_suscr|_become a_|_membership",
+    "comment": "kommentar|_comment|leave a reply|_antworte|_reply|komentar|commentaire|_comentario|commenti_|"
+    "_responses_|_says_|_sagt_|diskussion|discussion|_upvote|_melden_|komentarz|reageer|e_mail_adresse|required fields|_name_|"
     "_website_|_gravatar",
     "caption": "_foto_|_fotos_|_photo|_image_|_bild_|_bilder_|_getty|_dpa_|_reuters|shutterstock|_picture|_imago|"
     "_afp_|_symbolbild|_quelle_|_source_|_credit|_grafik|_video_|_galerie|_gallery|_bildquelle|_pixabay|_unsplash|_fot_|"
-    "_screenshot|_istock|_epa_|_pap_|_illustration",
+    "_screenshot|_istock|_epa_|_pap_|_illustration|_abbildung|_crédit|_courtesy",
     "byline": "_by_|_von_|_par_|_por_|veröffentlicht|_posted|published|_updated|aktualisiert|_uhr_|_autor_|_author|"
     "_written by|_publicado|_publié|_geschrieben|_pubblicat|_erstellt|_stand_|_redaktion|_editor|_min read|_lesezeit|"
     "minuten|_ago_|_vor_|_january|_february|_march_|_april|_may_|_june_|_july_|_august|_september|_october|_november|"
