@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from octad_data.encoding import BYTE_ORDER_MARKS, decode_text
 from octad_data.errors import DataError
 from octad_data.html_blocks import Blocks, find_blocks
+from octad_data.html_byline import complete
 from octad_data.html_features import FEATURES, features
 from octad_data.html_metadata import HtmlMetadata, read_metadata
 from octad_data.html_model import likelihoods
 from octad_data.html_scan import Scan, scan
-from octad_data.html_text import Style, control_free, line_text, paragraphs, write
+from octad_data.html_text import Style, control_free, count_controls, line_text, paragraphs, write
 from octad_data.html_words import topics
 from octad_data.step import drop, with_column
 
@@ -30,7 +31,7 @@ MAX_BYTES = 16 << 20  # of a page; the longest of 990 real ones has 1.5 MB
 MAX_LINES = 50_000
 MAX_SECONDS = 10.0
 MIN_BODY = 300  # characters of a JSON-LD articleBody that is listened to
-LOW_CONFIDENCE = 0.87  # one page in twenty; below it trafilatura is asked too, which costs ten times as much
+LOW_CONFIDENCE = 0.85  # one page in thirty; below it trafilatura is asked too, which costs five times as much
 MAX_ASKED_BYTES = 1 << 20  # of a page that it is asked about
 MAX_ASKED_ELEMENTS = 20_000
 MAX_ASKED_DEPTH = 200  # it works on trees of objects, recursively
@@ -43,6 +44,7 @@ LABELS = {  # names that pages give to encodings, and what browsers read them as
     "big5": "big5hkscs", "x-x-big5": "big5hkscs", "x-cp1251": "cp1251", "x-mac-roman": "mac-roman",
 }  # fmt: skip
 LABEL = re.compile(rb"<(?:meta|\?xml)[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([-\w.:]{2,30})", re.IGNORECASE)
+MAX_CONTROL = 0.001  # share of the bytes of a text that may be control characters
 MAX_BROKEN = 0.01  # share of the characters that may be none in the encoding found
 
 
@@ -129,6 +131,7 @@ def extract_page(
         raise DataError(f"too many lines: {len(blocks.node):,} of text, at most {MAX_LINES:,}; split the page")
     _check_time(deadline, max_seconds, len(data))
     words, looks = topics(buffer, tree)
+    metadata = complete(metadata, data, tree, blocks, words)
     numbers = features(tree, words, looks, blocks)
     _check_time(deadline, max_seconds, len(data))
     chances = likelihoods(tree, blocks, numbers)
@@ -215,14 +218,27 @@ def _utf8(page: str | bytes, encoding: str | None, max_bytes: int) -> bytes:
     """The page as UTF-8 without control characters."""
     if len(page) > max_bytes:
         raise DataError(f"too large: {len(page):,} bytes of HTML, at most {max_bytes:,}; raise max_bytes or skip it")
+    if isinstance(page, bytes) and encoding is None and _is_utf8(page):
+        return control_free(page)
     text = decode_html(page, encoding) if isinstance(page, bytes) else page
     try:
         data = text.encode()
-    except UnicodeEncodeError:
-        data = text.encode("utf-8", "replace")
+    except UnicodeEncodeError:  # a lone surrogate becomes U+FFFD
+        data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     if len(data) > max_bytes:
         raise DataError(f"too large: {len(data):,} bytes of HTML, at most {max_bytes:,}; raise max_bytes or skip it")
     return control_free(data)
+
+
+def _is_utf8(page: bytes) -> bool:
+    """Whether a page needs no decoding: most do not."""
+    if page.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)) or count_controls(page) > MAX_CONTROL * len(page):
+        return False
+    try:
+        page.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def decode_html(page: bytes, encoding: str | None = None) -> str:
@@ -301,7 +317,7 @@ def _second_opinion(data: bytes, page: Scan, blocks: Blocks) -> NDArray[np.bool_
     if len(data) > MAX_ASKED_BYTES or len(page.tag) > MAX_ASKED_ELEMENTS or _depth(page) > MAX_ASKED_DEPTH:
         return keeps
     try:
-        said = trafilatura.extract(data.decode("utf-8", "replace"), include_comments=False) or ""
+        said = trafilatura.extract(data.decode("utf-8", "replace"), include_comments=False, fast=True) or ""
     except Exception:  # whatever breaks another's extractor on a broken page must not break ours
         return keeps
     letters = _letters(said)

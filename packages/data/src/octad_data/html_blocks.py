@@ -234,38 +234,61 @@ def _count(
     title: Array, description: Array,
 ) -> None:  # fmt: skip
     """Add a run of text to the counts of its line."""
+    linked, bold, italic = open_inline[2] > 0, open_inline[3] > 0, open_inline[4] > 0
     place = begin
     while place < end:
-        width, space = _character(data, place, end)
+        byte = np.int64(data[place])
+        is_plain = byte < 0x80 and byte != 38  # most are: the functions for the others are not called then
+        width, space = (1, byte == 32 or 9 <= byte <= 13) if is_plain else _character(data, place, end)
+        letter = byte | 32 if 65 <= byte <= 90 else byte
+        lower, upper = 97 <= byte <= 122, 65 <= byte <= 90
         if state[FOUND] >= 0:
-            _watch(data, place, width, counts[WEIGHT], state, step, found)
+            if is_plain:
+                state[STATE] = step[state[STATE], letter - 97 if lower or upper else 26]
+                state[FOUND] |= found[state[STATE]]
+                if counts[WEIGHT] <= EARLY:
+                    state[FOUND_EARLY] = state[FOUND]
+            else:
+                _watch(data, place, width, counts[WEIGHT], state, step, found)
         if space:
-            _end_word(counts, state, title, description)
+            if state[IN_WORD]:
+                _end_word(counts, state, title, description)
             place += width
             continue
-        byte = np.int64(data[place])
-        second = np.int64(data[place + 1]) if width > 1 else np.int64(0)
-        third = np.int64(data[place + 2]) if width > 2 else np.int64(0)
-        ends, comma, closes, weight = _punctuation(byte, second, third, width)
-        upper, lower = _case(byte, second)
+        ends, comma, weight = byte == 46 or byte == 33 or byte == 63, byte == 44 or byte == 59, 1.0
+        closes = byte == 34 or byte == 39 or byte == 41
+        if is_plain:
+            state[DIGEST] = state[DIGEST] * 1_000_003 + byte
+            if lower or upper or 48 <= byte <= 57:
+                state[HASH] = (state[HASH] * 131 + letter) & ((1 << 62) - 1)
+        else:
+            second = np.int64(data[place + 1]) if width > 1 else np.int64(0)
+            third = np.int64(data[place + 2]) if width > 2 else np.int64(0)
+            ends, comma, closes, weight = _punctuation(byte, second, third, width)
+            upper, lower = _case(byte, second)
+            _hash_letters(data, place, width, state)
         if counts[WEIGHT] == 0:
             counts[BEGINS] = upper or (width == 3 and byte >= 0xE0 and byte != 0xE2) or 0xD7 <= byte < 0xE0
         if not state[IN_WORD]:
             state[IN_WORD], state[SMALL] = 1, lower
         state[LETTERS_SO_FAR] += 1
-        _hash_letters(data, place, width, state)
         state[COLON] = byte == 58
         counts[WEIGHT] += weight
-        counts[WORDS] += 0.5 * (weight > 1)
-        counts[LINKED] += weight * (open_inline[2] > 0)
-        counts[BOLD] += weight * (open_inline[3] > 0)
-        counts[ITALIC] += weight * (open_inline[4] > 0)
+        if weight > 1:
+            counts[WORDS] += 0.5
+        if linked:
+            counts[LINKED] += weight
+        if bold:
+            counts[BOLD] += weight
+        if italic:
+            counts[ITALIC] += weight
         counts[COMMAS] += comma
         counts[DIGITS] += 48 <= byte <= 57
         counts[CAPITALS] += upper
         counts[SENTENCES] += ends and width > 1
-        is_address = byte == 58 and place + 2 < end and data[place + 1] == 47 and data[place + 2] == 47
-        counts[ADDRESSES] += is_address or byte == 64
+        if byte == 58 or byte == 64:
+            slashes = place + 2 < end and data[place + 1] == 47 and data[place + 2] == 47
+            counts[ADDRESSES] += slashes or byte == 64
         if not (closes and state[ENDED]):
             state[ENDED] = ends
         place += width

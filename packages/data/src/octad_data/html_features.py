@@ -17,7 +17,8 @@ PLACES = {  # elements that say what is inside them
     "figcaption": ("figcaption", "caption"), "blockquote": ("blockquote",), "list": ("ul", "menu", "dir"),
     "numbered": ("ol",), "item": ("li",), "definition": ("dl", "dt", "dd"), "table": ("table",), "cell": ("td", "th"),
     "h1": ("h1",), "h2": ("h2",), "h3": ("h3",), "h4": ("h4", "h5", "h6"), "p": ("p",),
-    "pre": ("pre", "xmp", "listing"), "button": ("button", "label", "legend", "option", "select", "optgroup"), "a": ("a",), "address": ("address",),
+    "pre": ("pre", "xmp", "listing"), "button": ("button", "label", "legend", "option", "select", "optgroup"),
+    "a": ("a",), "address": ("address",),
     "details": ("details", "summary"), "time": ("time",), "small": ("small", "sup", "sub"), "code": ("code",),
     "noscript": ("noscript",), "dialog": ("dialog",),
 }  # fmt: skip

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from octad_data.html_scan import TAG, Scan
+from octad_data.html_scan import NAMES, TAG, Scan
 
 ATTRIBUTE = re.compile(rb"""([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>`]+)))?""")
 MAX_VALUE = 2000  # characters of a title or name that are read
 MAX_JSON = 1 << 20  # bytes of a JSON-LD script
 MAX_SCRIPTS = 20
+MAX_ELEMENTS = 300  # of a name
+READ = ("html", "title", "meta", "link", "script", "time", "h1")
 MAX_ITEMS = 2000  # objects of JSON-LD that are looked at
 
 TITLES = ("og:title", "twitter:title", "dc.title", "dcterms.title", "citation_title", "headline", "title")
@@ -34,7 +36,8 @@ DATES = (
 )  # fmt: skip
 ARTICLES = (  # types of JSON-LD that are the page itself
     "Article", "NewsArticle", "BlogPosting", "Report", "ReportageNewsArticle", "AnalysisNewsArticle",
-    "OpinionNewsArticle", "LiveBlogPosting", "TechArticle", "ScholarlyArticle", "Recipe", "HowTo", "Review", "Product", "VideoObject",
+    "OpinionNewsArticle", "LiveBlogPosting", "TechArticle", "ScholarlyArticle", "Recipe", "HowTo", "Review",
+    "Product", "VideoObject",
     "DiscussionForumPosting", "QAPage", "SocialMediaPosting", "MedicalWebPage", "WebPage", "ItemPage",
 )  # fmt: skip
 MONTHS = {
@@ -159,15 +162,16 @@ def read_metadata(data: bytes, page: Scan) -> tuple[HtmlMetadata, str]:
         page: its scan.
     Cost: 0.3 ms a page.
     """
-    meta, links = _meta_tags(data, page), _first_links(data, page)
-    items = list(_linked_data(data, page))
+    found_at = _elements(page)
+    meta, links = _meta_tags(data, page, found_at), _first_links(data, page, found_at)
+    items = list(_linked_data(data, page, found_at))
     item = _main_item(items)
     body = max((i["articleBody"] for i in items if isinstance(i.get("articleBody"), str)), key=len, default="")
-    language = _language(data, page, meta, item)
+    language = _language(data, page, found_at, meta, item)
     month_first = language.lower() in MONTH_FIRST_LANGUAGES
     url = clean(links.get("canonical") or meta.get("og:url") or "")
     site = clean(meta.get("og:site_name") or _name(item.get("publisher")) or meta.get("application-name") or "")
-    heading, window = _text_in(data, page, "h1"), _text_in(data, page, "title")
+    heading, window = _text_in(data, page, found_at, "h1"), _text_in(data, page, found_at, "title")
     title = next((t for name in TITLES if (t := clean(meta.get(name)))), "") or clean(item.get("headline"))
     title = title or (window if not heading or len(heading) > len(window) else heading)
     author = _name(item.get("author")) or next((a for name in AUTHORS if (a := _person(meta.get(name)))), "")
@@ -176,27 +180,33 @@ def read_metadata(data: bytes, page: Scan) -> tuple[HtmlMetadata, str]:
         (day for name in DATES if (day := iso_date(meta.get(name), month_first))), ""
     )
     found = found or iso_date(item.get("dateModified") or item.get("dateCreated") or item.get("uploadDate"))
-    found = found or _time_shown(data, page, month_first)
+    found = found or _time_shown(data, page, found_at, month_first)
     if not found and (match := URL_DATE.search(url)):
         found = _day(match[1], match[2], match[3])
     description = clean(meta.get("og:description") or meta.get("description") or item.get("description") or "")
     return HtmlMetadata(_without_site(title, site), author, found, language, url, site, description), body
 
 
-def _elements(page: Scan, *names: str) -> Iterator[int]:
-    codes = [TAG[name] for name in names]
-    for node in np.flatnonzero(np.isin(page.tag, codes))[:1000]:
-        yield int(node)
+def _elements(page: Scan) -> dict[str, list[int]]:
+    """The first elements of the names that are asked for below."""
+    wanted = np.zeros(len(NAMES), dtype=np.bool_)
+    wanted[[TAG[name] for name in READ]] = True
+    nodes = np.flatnonzero(wanted[page.tag])
+    found: dict[str, list[int]] = {name: [] for name in READ}
+    for node, tag in zip(nodes.tolist(), page.tag[nodes].tolist(), strict=True):
+        if len(found[NAMES[tag]]) < MAX_ELEMENTS:
+            found[NAMES[tag]].append(node)
+    return found
 
 
 def _start_tag(data: bytes, page: Scan, node: int) -> bytes:
     return data[page.start[node] : page.inner[node]].rstrip(b"/>")
 
 
-def _meta_tags(data: bytes, page: Scan) -> dict[str, str]:
+def _meta_tags(data: bytes, page: Scan, found_at: dict[str, list[int]]) -> dict[str, str]:
     """The content of each meta tag by its name, property or itemprop, in lower case; the first of a name counts."""
     found: dict[str, str] = {}
-    for node in _elements(page, "meta"):
+    for node in found_at["meta"]:
         given = attributes(_start_tag(data, page, node))
         name = given.get("property") or given.get("name") or given.get("itemprop") or given.get("http-equiv") or ""
         if given.get("content", "").strip():
@@ -204,9 +214,9 @@ def _meta_tags(data: bytes, page: Scan) -> dict[str, str]:
     return found
 
 
-def _first_links(data: bytes, page: Scan) -> dict[str, str]:
+def _first_links(data: bytes, page: Scan, found_at: dict[str, list[int]]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for node in _elements(page, "link"):
+    for node in found_at["link"]:
         tag = _start_tag(data, page, node)
         if b"canonical" in tag:
             given = attributes(tag)
@@ -215,10 +225,10 @@ def _first_links(data: bytes, page: Scan) -> dict[str, str]:
     return found
 
 
-def _linked_data(data: bytes, page: Scan) -> Iterator[Mapping[str, Any]]:
+def _linked_data(data: bytes, page: Scan, found_at: dict[str, list[int]]) -> Iterator[Mapping[str, Any]]:
     """Every object of the JSON-LD scripts, outer ones first."""
     scripts = 0
-    for node in _elements(page, "script"):
+    for node in found_at["script"]:
         if b"ld+json" not in data[page.start[node] : page.inner[node]]:
             continue
         scripts += 1
@@ -293,8 +303,8 @@ def _author_shown(data: bytes, page: Scan) -> str:
     return ""
 
 
-def _time_shown(data: bytes, page: Scan, month_first: bool) -> str:
-    for node in _elements(page, "time"):
+def _time_shown(data: bytes, page: Scan, found_at: dict[str, list[int]], month_first: bool) -> str:
+    for node in found_at["time"]:
         given = attributes(_start_tag(data, page, node))
         day = iso_date(given.get("datetime"), month_first) or iso_date(_inner_text(data, page, node), month_first)
         if day:
@@ -312,8 +322,8 @@ def _inner_text(data: bytes, page: Scan, node: int) -> str:
     return clean(raw[: end.start() if end else None].decode("utf-8", "replace"))
 
 
-def _text_in(data: bytes, page: Scan, name: str) -> str:
-    for node in _elements(page, name):
+def _text_in(data: bytes, page: Scan, found_at: dict[str, list[int]], name: str) -> str:
+    for node in found_at[name]:
         start = int(page.inner[node])
         raw = data[start : start + MAX_VALUE]
         end = raw.lower().find(b"</" + name.encode())
@@ -323,8 +333,10 @@ def _text_in(data: bytes, page: Scan, name: str) -> str:
     return ""
 
 
-def _language(data: bytes, page: Scan, meta: Mapping[str, str], item: Mapping[str, Any]) -> str:
-    for node in _elements(page, "html"):
+def _language(
+    data: bytes, page: Scan, found_at: dict[str, list[int]], meta: Mapping[str, str], item: Mapping[str, Any]
+) -> str:
+    for node in found_at["html"]:
         given = attributes(_start_tag(data, page, node))
         value = given.get("lang") or given.get("xml:lang") or ""
         if value.strip():

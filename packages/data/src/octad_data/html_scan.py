@@ -125,12 +125,13 @@ def tag_tables() -> tuple[tuple[NDArray[np.int64], NDArray[np.int16]], NDArray[n
     order = np.argsort(hashes)
     properties = np.array([0, *TAGS.values()], dtype=np.uint8)
     ends = np.zeros((2, len(NAMES), len(NAMES)), dtype=np.bool_)
-    ends[1, :, 0] = (properties & CLOSES_P) != 0  # no element has the code 0 for a limit: its place tells this
+    ends[1, :, 0] = (properties & CLOSES_P) != 0
     for name, (closed, limits) in IMPLIED_ENDS.items():
         for inner in closed:
             ends[0, TAG[name], TAG[inner]] = True
         for inner in limits:
             ends[1, TAG[name], TAG[inner]] = True
+    ends[0, :, 0] = ends[0].any(axis=1)
     return (hashes[order], order.astype(np.int16)), properties, ends
 
 
@@ -252,18 +253,22 @@ def _opened(
 
 @kernel
 def _ended(
-    stack: Array, depth: int, tag: Array, properties: Array, closes: Array, limits: Array, paragraph: int
+    stack: Array, depth: int, tag: Array, properties: Array, closes: Array, limits: Array, code: Any, paragraph: int
 ) -> int:
-    """How much of the stack stays open when a start tag, whose rows of implied ends and limits are given, comes."""
+    """How much of the stack stays open when a start tag comes.
+
+    The first column of `closes` and `limits`, where no listed name is, tells whether the tag implies any ends and
+    whether it ends a paragraph.
+    """
     down = depth
-    implies, closes_p = closes.any(), limits[0]
+    implies, closes_p = closes[code, 0], limits[code, 0]
+    if not (implies or closes_p):
+        return down
     for at in range(depth - 1, 0, -1):
         open_tag = tag[stack[at]]
-        is_limit = open_tag and limits[open_tag]
-        is_around = not implies and (properties[open_tag] & SCOPE or (closes_p and properties[open_tag] & BLOCK))
-        if closes[open_tag] or (open_tag == paragraph and closes_p):
+        if (open_tag and closes[code, open_tag]) or (open_tag == paragraph and closes_p):
             down = at
-        elif is_limit or is_around:
+        elif (open_tag and limits[code, open_tag]) or (not implies and properties[open_tag] & (BLOCK | SCOPE)):
             break
     return down
 
@@ -325,7 +330,7 @@ def _scan(
                 depth, events = _close(stack, depth, at, nodes, last, event, begin, events)
             place = text = min(stop + 1, size)
             continue
-        down = _ended(stack, depth, tag, properties, closes[code], limits[code], paragraph)
+        down = _ended(stack, depth, tag, properties, closes, limits, code, paragraph)
         depth, events = _close(stack, depth, down, nodes, last, event, begin, events)
         node, kind = nodes, properties[code]
         nodes += 1

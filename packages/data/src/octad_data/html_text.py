@@ -150,6 +150,12 @@ def control_free(data: bytes) -> bytes:
     return data.translate(_CONTROLS)
 
 
+def count_controls(data: bytes) -> int:
+    """How many bytes are control characters that no text has."""
+    return len(data) - len(data.translate(None, _NO_TEXT))
+
+
+_NO_TEXT = bytes(byte for byte in range(32) if byte not in (9, 10, 11, 12, 13, 27)) + b"\x7f"
 _CONTROLS = bytes(byte if byte in (9, 10, 13) or (byte >= 32 and byte != 127) else 32 for byte in range(256))
 
 

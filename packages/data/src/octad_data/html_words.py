@@ -250,9 +250,11 @@ def _topics(
 TEXT_TOPICS = {  # what short texts say, in the languages of most pages; looked for in lower case, `_` a border of words
     "related": "read more_|_read also|_also read|see also|more from_|_related|recommended|you may also|you might|"
     "lesen sie auch|_mehr zum thema|_mehr zu|_lesen sie|auch interessant|_weiterlesen|weitere artikel|"
-    "weitere informationen|_puedes ver|das könnte|_lire aussi|_à lire|à lire aussi|_en savoir plus|lire la suite|_leer más|_lea también|_lee también|"
+    "weitere informationen|_puedes ver|das könnte|_lire aussi|_à lire|à lire aussi|_en savoir plus|"
+    "lire la suite|_leer más|_lea también|_lee también|"
     "te puede interesar|leggi anche|_leggi tutto|czytaj też|czytaj więcej|zobacz też|zobacz także|przeczytaj|"
-    "leia também|_leia mais|veja também|lees ook|_lees meer|continue reading|most popular|most read|meistgelesen|latest news|"
+    "leia também|_leia mais|veja também|lees ook|_lees meer|continue reading|most popular|most read|"
+    "meistgelesen|latest news|"
     "trending|_top stories|verwandte|ähnliche|next article|previous article|vorheriger|nächster|_weiter zu_|_next_|"
     "_previous_",
     "copyright": "_copy_|_copyright|rights reserved|alle rechte|tous droits|derechos reservados|diritti riservati|"
@@ -266,7 +268,8 @@ TEXT_TOPICS = {  # what short texts say, in the languages of most pages; looked 
     "support us|unterstütz|_join_|_einloggen|bezahl|_kostenlos|_app_|download_|podcast|_push_|"
     "gefällt dir|_suscr|_become a_|_membership",
     "comment": "kommentar|_comment|leave a reply|_antworte|_reply|komentar|commentaire|_comentario|commenti_|"
-    "_responses_|_says_|_sagt_|diskussion|discussion|_upvote|_melden_|komentarz|reageer|e_mail_adresse|required fields|_name_|"
+    "_responses_|_says_|_sagt_|diskussion|discussion|_upvote|_melden_|komentarz|reageer|e_mail_adresse|"
+    "required fields|_name_|"
     "_website_|_gravatar",
     "caption": "_foto_|_fotos_|_photo|_image_|_bild_|_bilder_|_getty|_dpa_|_reuters|shutterstock|_picture|_imago|"
     "_afp_|_symbolbild|_quelle_|_source_|_credit|_grafik|_video_|_galerie|_gallery|_bildquelle|_pixabay|_unsplash|_fot_|"
