@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.encoding import BYTE_ORDER_MARKS, decode_text
+from octad_data.encoding import BYTE_ORDER_MARKS, CONTROL, decode_text
 from octad_data.errors import DataError
 from octad_data.html_blocks import Blocks, find_blocks
 from octad_data.html_byline import complete
@@ -24,7 +24,7 @@ from octad_data.step import drop, with_column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-THRESHOLDS = {"precision": 0.65, "balanced": 0.55, "recall": 0.3}  # likelihood from which a line is kept
+THRESHOLDS = {"precision": 0.65, "balanced": 0.5, "recall": 0.3}  # likelihood from which a line is kept
 MIN_WEIGHT = 200  # characters; a page of which less is kept is looked at again with a lower threshold
 SECOND_LOOK = 0.4  # share of the best line's likelihood that is asked for then
 MAX_BYTES = 16 << 20  # of a page; the longest of 990 real ones has 1.5 MB
@@ -32,6 +32,7 @@ MAX_LINES = 50_000
 MAX_SECONDS = 10.0
 MIN_BODY = 300  # characters of a JSON-LD articleBody that is listened to
 LOW_CONFIDENCE = 0.85  # one page in thirty; below it trafilatura is asked too, which costs five times as much
+LEAST_CHANCE = 0.03  # of a line that is kept because trafilatura keeps it
 MAX_ASKED_BYTES = 1 << 20  # of a page that it is asked about
 MAX_ASKED_ELEMENTS = 20_000
 MAX_ASKED_DEPTH = 200  # it works on trees of objects, recursively
@@ -74,7 +75,7 @@ def extract_html(
 
     Args:
         page: HTML; bytes are decoded by their byte-order mark, content or declaration.
-        encoding: of the bytes, as the HTTP header says; where the bytes are not in it, it is not believed.
+        encoding: of the bytes, as the HTTP header says; not believed where they are not in it, or are valid UTF-8.
         favour: `precision` leaves out what may be boilerplate, `recall` keeps what may be text.
         tables: write data tables as Markdown rows; without, each cell is a line.
         headings: mark headings by `#`.
@@ -140,7 +141,8 @@ def extract_page(
     kept = _kept(chances, blocks, THRESHOLDS[favour])
     confidence = _confidence(chances, kept, blocks)
     if confidence < LOW_CONFIDENCE and favour != "precision" and len(chances):
-        kept |= _second_opinion(data, tree, blocks)
+        kept |= (chances >= LEAST_CHANCE) & _second_opinion(data, tree, blocks)
+    kept &= ~_not_shown(kept, blocks, numbers)
     if comments:
         kept |= _comments(blocks, numbers)
     _check_time(deadline, max_seconds, len(data))
@@ -242,9 +244,10 @@ def _is_utf8(page: bytes) -> bool:
 
 
 def decode_html(page: bytes, encoding: str | None = None) -> str:
-    """The text of a page in the first encoding that fits: by byte-order mark, as told, UTF-8, as declared, as it looks.
+    """The text of a page in the first encoding that fits: by byte-order mark, UTF-8, as told, as declared, as it looks.
 
-    A page is not thrown away for a broken character in a hundred: those become U+FFFD.
+    UTF-8 comes before what the server says, since bytes of another encoding are next to never valid UTF-8. A page is
+    not thrown away for a broken character in a hundred: those become U+FFFD.
 
     Args:
         page: all of it.
@@ -253,33 +256,31 @@ def decode_html(page: bytes, encoding: str | None = None) -> str:
     Raises:
         DataError: `binary file: ...` or `unknown encoding: ...`.
     """
-    if page.count(b"\0", 0, 1 << 16) and not page.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
+    if page.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
+        names = []
+    else:
         sample = page[: 1 << 16]
-        if sample.count(0) < MAX_BROKEN * len(sample):
+        if 0 < sample.count(0) < MAX_BROKEN * len(sample):
             page = page.replace(b"\0", b" ")
-    marked = page.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS))
-    if encoding is None and not marked:
-        try:
-            return decode_text(page, "utf-8")[0]
-        except DataError:
-            pass
-    declared = LABEL.search(page[: 1 << 14])
-    names = [encoding, "utf-8", declared[1].decode("ascii") if declared else None]
+        declared = LABEL.search(page[: 1 << 14])
+        names = [encoding, declared[1].decode("ascii") if declared else None]
     known = [codec for name in names if name and (codec := _codec(name))]
-    if not marked:
-        for name in known:
-            try:
-                return decode_text(page, name)[0]
-            except DataError as error:
-                if str(error).startswith("binary"):
-                    break
+    if names:
+        seven_bits = b"\x1b$" in page or b"\x1b(" in page  # ISO 2022 is ASCII, and so UTF-8, to the eye
+        known = [*known, "utf-8"] if seven_bits or (encoding and "16" in encoding) else ["utf-8", *known]
+    for name in known:
+        try:
+            return decode_text(page, name)[0]
+        except DataError:
+            continue
     try:
         return decode_text(page)[0]
     except DataError as error:
-        for name in ("utf-8", *known, "cp1252"):
-            text = page.decode(name, "replace")
-            if text.count("\ufffd") <= MAX_BROKEN * len(text) and not str(error).startswith("binary"):
-                return text
+        if not str(error).startswith("binary"):
+            for name in ("utf-8", *known, "cp1252"):
+                text = page.decode(name, "replace")
+                if text.count("\ufffd") <= MAX_BROKEN * len(text) and not CONTROL.search(text[:1000]):
+                    return text
         raise
 
 
@@ -291,7 +292,7 @@ def _codec(name: str) -> str | None:
         codec = codecs.lookup(label).name
     except (LookupError, ValueError):
         return None
-    return None if codec.startswith(("utf-16", "utf-32", "utf-7", "idna", "punycode")) else codec
+    return None if codec.startswith(("utf-7", "idna", "punycode")) else codec
 
 
 def _kept(chances: NDArray[np.float64], blocks: Blocks, threshold: float) -> NDArray[np.bool_]:
@@ -300,6 +301,14 @@ def _kept(chances: NDArray[np.float64], blocks: Blocks, threshold: float) -> NDA
     if len(chances) and blocks.counts[kept, 0].sum() < MIN_WEIGHT:
         kept = chances >= min(threshold, SECOND_LOOK * float(chances.max()))
     return kept
+
+
+def _not_shown(kept: NDArray[np.bool_], blocks: Blocks, numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Lines that the page hides; none where that is half of the text, which a script is to show then."""
+    hidden = numbers[:, FEATURES.index("around_not_shown")] > 0
+    weight = blocks.counts[:, 0]
+    few = bool(weight[kept & hidden].sum() < 0.5 * weight[kept].sum())
+    return hidden if few else np.zeros_like(hidden)
 
 
 def _confidence(chances: NDArray[np.float64], kept: NDArray[np.bool_], blocks: Blocks) -> float:

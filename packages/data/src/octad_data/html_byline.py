@@ -113,4 +113,4 @@ def _signed(text: str) -> str:
         if not CAPITALISED.fullmatch(word):
             break
         name = f"{name} {word}".strip()
-    return name if 2 <= len(name.split()) and len(name) <= 60 else ""
+    return name if len(name.split()) >= 2 and len(name) <= 60 else ""

@@ -173,7 +173,7 @@ def read_metadata(data: bytes, page: Scan) -> tuple[HtmlMetadata, str]:
     site = clean(meta.get("og:site_name") or _name(item.get("publisher")) or meta.get("application-name") or "")
     heading, window = _text_in(data, page, found_at, "h1"), _text_in(data, page, found_at, "title")
     title = next((t for name in TITLES if (t := clean(meta.get(name)))), "") or clean(item.get("headline"))
-    title = title or (window if not heading or len(heading) > len(window) else heading)
+    title = title or (heading if heading and (not window or len(heading) <= len(window)) else window)
     author = _name(item.get("author")) or next((a for name in AUTHORS if (a := _person(meta.get(name)))), "")
     author = author or _author_shown(data, page)
     found = iso_date(item.get("datePublished")) or next(

@@ -3,7 +3,7 @@
 The linear model looks at one line (`html_features`). Where its verdicts lie says more: a caption stands between two
 paragraphs, a list of links after the last of them. So a second model reads the verdicts on the lines and elements
 around each line together with the line's own numbers. Both were trained on pages of 499 sites
-(`benchmarks/html_train.py`), and their weights are a table that can be read: `html_weights.tsv`.
+(`benchmarks/main_text_training.py`), and their weights are a table that can be read: `html_weights.tsv`.
 """
 
 from functools import cache

@@ -31,7 +31,7 @@ _BLOCK = BLOCK | CLOSES_P
 TAGS = {  # every name that means something here; all others are inline
     "html": BLOCK, "head": BLOCK, "body": BLOCK,
     "title": BLOCK | RAW | HIDDEN, "meta": VOID, "link": VOID, "base": VOID,
-    "script": RAW | HIDDEN, "style": RAW | HIDDEN, "noscript": BLOCK, "template": HIDDEN | SCOPE,
+    "script": RAW | HIDDEN, "style": RAW | HIDDEN, "noscript": BLOCK | HIDDEN, "template": HIDDEN | SCOPE,
     "iframe": RAW | HIDDEN, "noembed": RAW | HIDDEN, "noframes": RAW | HIDDEN, "xmp": _BLOCK | RAW,
     "textarea": RAW | HIDDEN, "svg": HIDDEN, "math": 0, "canvas": HIDDEN, "object": 0, "embed": VOID, "audio": HIDDEN,
     "video": HIDDEN, "map": 0, "area": VOID, "source": VOID, "track": VOID, "param": VOID, "wbr": VOID, "img": VOID,

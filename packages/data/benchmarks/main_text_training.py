@@ -1,6 +1,6 @@
 """Train the models of `octad_data.html_model` on pages with marked segments; write their table.
 
-    uv run --with lightgbm --with scikit-learn python packages/data/benchmarks/html_train.py FOLDER OUT [--folds 0,1,2]
+    uv run --with lightgbm --with scikit-learn python packages/data/benchmarks/main_text_training.py FOLDER OUT [--folds 0,1,2]
 
 FOLDER holds `segments.json` and `pages/*.html.gz`. A line is main text where a segment says so; elsewhere where two
 runs of trafilatura and one of resiliparse agree that it is, with less weight the less they agree. Pages are put into
@@ -30,7 +30,7 @@ from octad_data.html_words import topics
 
 MARKED = 8.0  # weight of a line that a segment decides
 TREES = {
-    "n_estimators": 120, "num_leaves": 13, "learning_rate": 0.07, "min_child_samples": 30, "colsample_bytree": 0.4,
+    "n_estimators": 300, "num_leaves": 12, "learning_rate": 0.03, "min_child_samples": 30, "colsample_bytree": 0.3,
     "subsample": 0.7, "subsample_freq": 1, "reg_lambda": 5.0, "verbose": -1, "n_jobs": 1, "random_state": 0,
 }  # fmt: skip
 
