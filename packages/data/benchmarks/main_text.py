@@ -2,11 +2,11 @@
 
     uv run python packages/data/benchmarks/main_text.py FOLDER [--rounds 3] [--folds 7,8,9] [--weights TABLE]
 
-FOLDER holds `segments.json` (for each page what its main text must and must not hold) and `pages/*.html.gz`. Precision,
-recall and F1 count segments. Each extractor gets the bytes of a page and decodes them by its own means. The models that
-are shipped were trained on these pages; `--folds` with a `--weights` that `main_text_training.py` made without them measures
-pages never seen. `shingles` is the F1 of 4-grams of words against the `articleBody` that a publisher states in JSON-LD,
-where at least nine tenths of that are on the page; ours does not look at it then.
+FOLDER holds `segments.json` (for each page what its main text must and must not hold) and `pages/*.html.gz`.
+Precision, recall and F1 count segments. Each extractor gets the bytes of a page and decodes them by its own means.
+The models that are shipped were trained on these pages; `--folds` with a `--weights` that `main_text_training.py`
+made without them measures pages never seen. `shingles` is the F1 of 4-grams of words against the `articleBody` that a
+publisher states in JSON-LD, where at least nine tenths of that are on the page; ours does not look at it then.
 """
 
 import argparse
@@ -62,9 +62,8 @@ def segments(pages: list[dict], texts: list[str]) -> dict[str, float]:
     precision, recall = found / max(found + wrong, 1), found / wanted
     accuracy = (found + unwanted - wrong) / (wanted + unwanted)
     f1 = 2 * precision * recall / (precision + recall)
-    return {
-        k: round(v, 4) for k, v in zip(("precision", "recall", "f1", "accuracy"), (precision, recall, f1, accuracy))
-    }
+    found_of = {"precision": precision, "recall": recall, "f1": f1, "accuracy": accuracy}
+    return {name: round(value, 4) for name, value in found_of.items()}
 
 
 def grams(text: str) -> Counter:
@@ -124,7 +123,7 @@ def main() -> None:
                 texts[name] += [extract(page) for page in data[first : first + CHUNK]]
                 seconds[name][turn] += time.process_time() - start
     stated = [(n, body) for n, page in enumerate(data) if (body := stated_body(page))]
-    ours._heard = lambda data, page, blocks, chances, body: chances
+    ours._heard = lambda texts, blocks, chances, body: chances
     unaided = {**texts, "octad": [extract_html(page) if n in dict(stated) else "" for n, page in enumerate(data)]}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     with (Path(__file__).parent / "results.jsonl").open("a", encoding="utf-8") as results:

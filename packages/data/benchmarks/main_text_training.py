@@ -1,6 +1,7 @@
 """Train the models of `octad_data.html_model` on pages with marked segments; write their table.
 
-    uv run --with lightgbm --with scikit-learn python packages/data/benchmarks/main_text_training.py FOLDER OUT [--folds 0,1,2]
+    cd packages/data/benchmarks
+    uv run --with lightgbm --with scikit-learn python main_text_training.py FOLDER OUT [--folds 0,1,2]
 
 FOLDER holds `segments.json` and `pages/*.html.gz`. A line is main text where a segment says so; elsewhere where two
 runs of trafilatura and one of resiliparse agree that it is, with less weight the less they agree. Pages are put into
@@ -25,7 +26,7 @@ from octad_data.html_features import FEATURES, features
 from octad_data.html_metadata import read_metadata
 from octad_data.html_model import INPUTS, context, first_verdicts
 from octad_data.html_scan import Scan, scan
-from octad_data.html_text import line_text
+from octad_data.html_text import LineTexts
 from octad_data.html_words import topics
 
 MARKED = 8.0  # weight of a line that a segment decides
@@ -72,7 +73,7 @@ def read_pages(folder: Path) -> list[Page]:
         metadata, _ = read_metadata(data, tree)
         blocks = find_blocks(buffer, tree, metadata.title, metadata.description)
         numbers = features(tree, *topics(buffer, tree), blocks)
-        lines = [line_text(data, tree, blocks, line) for line in range(len(blocks.node))]
+        lines = list(map(LineTexts(data, tree, blocks), range(len(blocks.node))))
         pages.append(Page(url, fold_of(url), marked["with"], marked["without"], data, tree, blocks, numbers, lines))
     return pages
 

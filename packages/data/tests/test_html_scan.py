@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from octad_data.html_blocks import COUNTS, Blocks, find_blocks
 from octad_data.html_scan import CLOSE, NAMES, TAG, TEXT, VOID, Scan, scan, tag_tables
-from octad_data.html_text import line_text
+from octad_data.html_text import LineTexts
 
 
 def scanned(page: str) -> tuple[np.ndarray, Scan]:
@@ -28,7 +28,7 @@ def outline(page: str) -> str:
 def blocks_of(page: str, title: str = "", description: str = "") -> tuple[list[str], Blocks]:
     data, tree = scanned(page)
     blocks = find_blocks(data, tree, title, description)
-    return [line_text(data.tobytes(), tree, blocks, line) for line in range(len(blocks.node))], blocks
+    return list(map(LineTexts(data.tobytes(), tree, blocks), range(len(blocks.node)))), blocks
 
 
 def test_scan_builds_the_tree_of_a_browser():

@@ -17,7 +17,7 @@ from octad_data.html_features import FEATURES, features
 from octad_data.html_metadata import HtmlMetadata, read_metadata
 from octad_data.html_model import likelihoods
 from octad_data.html_scan import Scan, scan
-from octad_data.html_text import Style, control_free, count_controls, line_text, paragraphs, write
+from octad_data.html_text import LineTexts, Style, control_free, count_controls, paragraphs, write
 from octad_data.html_words import topics
 from octad_data.step import drop, with_column
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 THRESHOLDS = {"precision": 0.65, "balanced": 0.5, "recall": 0.3}  # likelihood from which a line is kept
 MIN_WEIGHT = 200  # characters; a page of which less is kept is looked at again with a lower threshold
-SECOND_LOOK = 0.4  # share of the best line's likelihood that is asked for then
+SECOND_LOOK = 0.4  # share of the likelihood of the best long line that is asked for then
 MAX_BYTES = 16 << 20  # of a page; the longest of 990 real ones has 1.5 MB
 MAX_LINES = 50_000
 MAX_SECONDS = 10.0
@@ -132,21 +132,22 @@ def extract_page(
         raise DataError(f"too many lines: {len(blocks.node):,} of text, at most {MAX_LINES:,}; split the page")
     _check_time(deadline, max_seconds, len(data))
     words, looks = topics(buffer, tree)
-    metadata = complete(metadata, data, tree, blocks, words)
+    texts = LineTexts(data, tree, blocks)
+    metadata = complete(metadata, data, tree, blocks, words, texts)
     numbers = features(tree, words, looks, blocks)
     _check_time(deadline, max_seconds, len(data))
     chances = likelihoods(tree, blocks, numbers)
     if len(body) >= MIN_BODY:
-        chances = _heard(data, tree, blocks, chances, body)
+        chances = _heard(texts, blocks, chances, body)
     kept = _kept(chances, blocks, THRESHOLDS[favour])
     confidence = _confidence(chances, kept, blocks)
     if confidence < LOW_CONFIDENCE and favour != "precision" and len(chances):
-        kept |= (chances >= LEAST_CHANCE) & _second_opinion(data, tree, blocks)
+        kept |= (chances >= LEAST_CHANCE) & _second_opinion(data, tree, texts, len(chances))
     kept &= ~_not_shown(kept, blocks, numbers)
     if comments:
         kept |= _comments(blocks, numbers)
     _check_time(deadline, max_seconds, len(data))
-    text = write(data, tree, blocks, paragraphs(kept), Style(tables=tables, headings=headings))
+    text = write(texts, tree, blocks, paragraphs(kept), Style(tables=tables, headings=headings))
     return HtmlPage(**asdict(metadata), text=text, confidence=confidence)
 
 
@@ -299,7 +300,8 @@ def _kept(chances: NDArray[np.float64], blocks: Blocks, threshold: float) -> NDA
     """The lines to keep: those that are likely, or the likeliest where hardly anything is."""
     kept = chances >= threshold
     if len(chances) and blocks.counts[kept, 0].sum() < MIN_WEIGHT:
-        kept = chances >= min(threshold, SECOND_LOOK * float(chances.max()))
+        best = (chances * np.sqrt(blocks.counts[:, 0])).argmax()
+        kept = chances >= min(threshold, SECOND_LOOK * float(chances[best]))
     return kept
 
 
@@ -316,13 +318,13 @@ def _confidence(chances: NDArray[np.float64], kept: NDArray[np.bool_], blocks: B
     return float((chances[kept] * weight).sum() / weight.sum()) if len(weight) else 0.0
 
 
-def _second_opinion(data: bytes, page: Scan, blocks: Blocks) -> NDArray[np.bool_]:
+def _second_opinion(data: bytes, page: Scan, texts: LineTexts, lines: int) -> NDArray[np.bool_]:
     """The lines that trafilatura keeps; none of a page that its way of work does not bear."""
     try:
         import trafilatura
     except ModuleNotFoundError as error:
         raise DataError(f"missing extra: reading HTML needs {error.name}; pip install 'octad-data[html]'") from None
-    keeps = np.zeros(len(blocks.node), dtype=np.bool_)
+    keeps = np.zeros(lines, dtype=np.bool_)
     if len(data) > MAX_ASKED_BYTES or len(page.tag) > MAX_ASKED_ELEMENTS or _depth(page) > MAX_ASKED_DEPTH:
         return keeps
     try:
@@ -331,7 +333,7 @@ def _second_opinion(data: bytes, page: Scan, blocks: Blocks) -> NDArray[np.bool_
         return keeps
     letters = _letters(said)
     for line in range(len(keeps)):
-        own = _letters(line_text(data, page, blocks, line))
+        own = _letters(texts(line))
         keeps[line] = bool(own) and own in letters
     return keeps
 
@@ -343,13 +345,13 @@ def _depth(page: Scan) -> int:
     return int(depth.max())
 
 
-def _heard(data: bytes, page: Scan, blocks: Blocks, chances: NDArray[np.float64], body: str) -> NDArray[np.float64]:
+def _heard(texts: LineTexts, blocks: Blocks, chances: NDArray[np.float64], body: str) -> NDArray[np.float64]:
     """The likelihoods after JSON-LD's body of the article has been listened to, where it agrees with the page."""
     wanted = _letters(body)
     inside = np.zeros(len(chances), dtype=np.bool_)
     weight = blocks.counts[:, 0]
     for line in np.flatnonzero((chances > 0.03) & (weight >= 15)):
-        letters = _letters(line_text(data, page, blocks, int(line)))
+        letters = _letters(texts(int(line)))
         inside[line] = len(letters) >= 12 and letters in wanted
     sure = chances >= 0.5
     held, total = float(weight[sure & inside].sum()), float(weight[sure].sum())

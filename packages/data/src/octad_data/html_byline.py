@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from octad_data.html_blocks import Blocks
 from octad_data.html_metadata import MONTH_FIRST_LANGUAGES, HtmlMetadata, iso_date
 from octad_data.html_scan import TAG, Scan
-from octad_data.html_text import line_text
+from octad_data.html_text import LineTexts
 from octad_data.html_words import TEXT_TOPIC, TOPIC
 
 MAX_NAME = 40  # weight of a line that is a name
@@ -25,7 +25,9 @@ SIGNED = re.compile(
 CAPITALISED = re.compile(r"(?:[A-ZÀ-ÞŁŚŻŹĆ][\w.'’-]*|von|van|de|der|den|di|da|la|le|zu|y|und|and)(?: |$)")
 
 
-def complete(metadata: HtmlMetadata, data: bytes, page: Scan, blocks: Blocks, words: NDArray[np.int64]) -> HtmlMetadata:
+def complete(
+    metadata: HtmlMetadata, data: bytes, page: Scan, blocks: Blocks, words: NDArray[np.int64], texts: LineTexts
+) -> HtmlMetadata:
     """The metadata, with an author and a date from lines that are marked as such or stand by the heading.
 
     Args:
@@ -34,6 +36,7 @@ def complete(metadata: HtmlMetadata, data: bytes, page: Scan, blocks: Blocks, wo
         page: its elements.
         blocks: its lines.
         words: of its elements, as `topics` found them.
+        texts: of its lines.
     """
     author, day = metadata.author, metadata.date
     is_site = bool(author) and author.lower() in (metadata.site.lower(), metadata.url.lower().split("/")[-1])
@@ -42,31 +45,31 @@ def complete(metadata: HtmlMetadata, data: bytes, page: Scan, blocks: Blocks, wo
     author = "" if is_site else author
     month_first = metadata.language.lower() in MONTH_FIRST_LANGUAGES
     for line in _candidates(page, blocks, words):
-        text = line_text(data, page, blocks, line)
+        text = texts(line)
         day = day or iso_date(text, month_first)
         author = author or _signed(text)
         if author and day:
             break
-    author = author or next(_named(data, page, blocks, words), "") or metadata.author
+    author = author or next(_named(data, page, blocks, words, texts), "") or metadata.author
     return replace(metadata, author=author, date=day)
 
 
-def _named(data: bytes, page: Scan, blocks: Blocks, words: NDArray[np.int64]) -> Iterator[str]:
+def _named(data: bytes, page: Scan, blocks: Blocks, words: NDArray[np.int64], texts: LineTexts) -> Iterator[str]:
     """Lines that are a name, in an element whose class or id says that it is the author's."""
-    for line in np.flatnonzero(blocks.counts[:, 0] <= MAX_NAME).tolist():
+    marked = {
+        node
+        for node in np.flatnonzero(words & TOPIC["byline"]).tolist()
+        if AUTHOR.search(data, int(page.start[node]), int(page.inner[node]))
+    }
+    for line in np.flatnonzero(blocks.counts[:, 0] <= MAX_NAME).tolist() if marked else ():
         nodes = [int(blocks.leaf[line])]
         while len(nodes) < 5 and nodes[-1] > 0:
             nodes.append(int(page.parent[nodes[-1]]))
-        if not any(int(words[node]) & TOPIC["byline"] for node in nodes[:3]):
+        if marked.isdisjoint(nodes[:3]) or any(int(words[node]) & ELSEWHERE for node in nodes):
             continue
-        if any(int(words[node]) & ELSEWHERE for node in nodes):
-            continue
-        if any(AUTHOR.search(data, int(page.start[node]), int(page.inner[node])) for node in nodes[:3]):
-            text = re.sub(
-                r"^(?:by|von|par|por|di|autor:?|author:?)\s+", "", line_text(data, page, blocks, line), flags=re.I
-            )
-            if 2 <= len(text.split()) <= 4 and all(CAPITALISED.fullmatch(word) for word in text.split()):
-                yield text
+        text = re.sub(r"^(?:by|von|par|por|di|autor:?|author:?)\s+", "", texts(line), flags=re.IGNORECASE)
+        if 2 <= len(text.split()) <= 4 and all(CAPITALISED.fullmatch(word) for word in text.split()):
+            yield text
 
 
 def _candidates(page: Scan, blocks: Blocks, words: NDArray[np.int64]) -> list[int]:

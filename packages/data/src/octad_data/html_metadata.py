@@ -18,6 +18,8 @@ MAX_VALUE = 2000  # characters of a title or name that are read
 MAX_JSON = 1 << 20  # bytes of a JSON-LD script
 MAX_SCRIPTS = 20
 MAX_ELEMENTS = 300  # of a name
+MAX_SEARCHED = 500_000  # bytes of a page in which an author is looked for
+AUTHOR_MARKS = (b'itemprop="author"', b'rel="author"', b"itemprop='author'", b"rel='author'", b"rel=author")
 READ = ("html", "title", "meta", "link", "script", "time", "h1")
 MAX_ITEMS = 2000  # objects of JSON-LD that are looked at
 
@@ -294,9 +296,10 @@ def _person(value: object) -> str:
 
 def _author_shown(data: bytes, page: Scan) -> str:
     """The text of the first element that is marked as the author."""
-    for match in re.finditer(rb"""(?:rel|itemprop)\s*=\s*["']?author\b""", data[:500_000]):
-        node = int(np.searchsorted(page.start, match.start())) - 1
-        if node >= 0 and match.start() < page.inner[node]:
+    for mark in AUTHOR_MARKS:
+        place = data.find(mark, 0, MAX_SEARCHED)
+        node = int(np.searchsorted(page.start, place)) - 1
+        if place >= 0 and node >= 0 and place < page.inner[node]:
             name = _person(_inner_text(data, page, node))
             if 3 < len(name) < 60:
                 return name

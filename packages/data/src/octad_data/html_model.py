@@ -30,6 +30,8 @@ CONTEXT = (
     "verdict_alike",
 )  # fmt: skip
 NUM_CONTEXT = len(CONTEXT)
+ASKED = 100  # trees after which a line of less than HOPELESS is given up: it would not come back
+HOPELESS = -2.5
 WINDOW = 5  # lines before and after
 OUTSIDE = -0.2  # the verdict on lines before the first and after the last
 SURE = 0.8  # the verdict from which a long line is text without doubt
@@ -128,13 +130,16 @@ def likelihoods(page: Scan, blocks: Blocks, numbers: NDArray[np.float32]) -> NDA
 
 @kernel
 def _walk(inputs: Array, feature: Array, threshold: Array, lower: Array, higher: Array, roots: Array) -> Any:
-    """The sum of the leaves that each row comes to."""
+    """The sum of the leaves that each row comes to; rows without hope are left after some of the trees."""
     sums = np.zeros(len(inputs), dtype=np.float64)
-    for root in roots:
-        for row in range(len(inputs)):
-            node = root
+    for row in range(len(inputs)):
+        numbers = inputs[row]
+        for tree in range(len(roots)):
+            if tree == ASKED and sums[row] < HOPELESS:
+                break
+            node = roots[tree]
             while feature[node] >= 0:
-                node = lower[node] if inputs[row, feature[node]] <= threshold[node] else higher[node]
+                node = lower[node] if numbers[feature[node]] <= threshold[node] else higher[node]
             sums[row] += threshold[node]
     return sums
 

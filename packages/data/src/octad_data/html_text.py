@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import unescape
 from typing import NamedTuple
 
@@ -42,7 +42,42 @@ class Place(NamedTuple):
     table: int
 
 
-def write(data: bytes, page: Scan, blocks: Blocks, kept: Sequence[int], style: Style) -> str:
+class LineTexts:
+    """The text of the lines of a page, read from its bytes when it is asked for."""
+
+    def __init__(self, data: bytes, page: Scan, blocks: Blocks) -> None:
+        shown = np.flatnonzero(blocks.shown)
+        self.data = data
+        self.begin, self.end = page.begin[shown].tolist(), page.end[shown].tolist()
+        self.is_text = (page.event[shown] == TEXT).tolist()
+        self.first = np.searchsorted(shown, blocks.first).tolist()
+        self.stop = np.searchsorted(shown, blocks.stop).tolist()
+
+    def _raw(self, line: int) -> str:
+        """With <br> as `BREAK` and white space as it is."""
+        parts = range(self.first[line], self.stop[line])
+        pieces = [self.data[self.begin[n] : self.end[n]] if self.is_text[n] else BREAK for n in parts]
+        text = b"".join(pieces).decode("utf-8", "replace")
+        return unescape(text) if "&" in text else text
+
+    def __call__(self, line: int) -> str:
+        """One line, its spaces and breaks made single spaces."""
+        return " ".join(self.broken(line).split())
+
+    def broken(self, line: int) -> str:
+        """Lines as <br> breaks them, with single spaces; in NFC."""
+        rows = [" ".join(row.split()) for row in self._raw(line).split("\x1e")]
+        text = UNWANTED.sub("", "\n".join(row for row in rows if row))
+        return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+    def code(self, line: int) -> str:
+        """Lines and indentation as they are; in NFC."""
+        text = self._raw(line).replace("\r\n", "\n").replace("\r", "\n").replace("\x1e", "\n")
+        text = "\n".join(row.rstrip() for row in UNWANTED.sub("", text).split("\n")).strip("\n")
+        return unicodedata.normalize("NFC", text)
+
+
+def write(texts: LineTexts, page: Scan, blocks: Blocks, kept: Sequence[int], style: Style) -> str:
     """The text of some lines, in order, one line each.
 
     Cost: 0.5 ms a page.
@@ -58,7 +93,7 @@ def write(data: bytes, page: Scan, blocks: Blocks, kept: Sequence[int], style: S
         if weight >= FEW_WORDS_REPEAT and digest in seen and place.code < 0:
             continue
         seen.add(digest)
-        text = _line_text(data, page, blocks, line, place.code >= 0)
+        text = texts.code(line) if place.code >= 0 else texts.broken(line)
         if not text:
             continue
         if place.table in tables and place.cell >= 0:
@@ -118,31 +153,6 @@ def _data_tables(page: Scan, blocks: Blocks, places: dict[int, Place]) -> set[in
         for table, found in rows.items()
         if table not in layout and sum(len(row) >= MIN_COLUMNS for row in found.values()) >= MIN_ROWS
     }
-
-
-def line_text(data: bytes, page: Scan, blocks: Blocks, line: int) -> str:
-    """The text of one line, its spaces and breaks made single spaces."""
-    return " ".join(_line_text(data, page, blocks, line, False).split())
-
-
-def _pieces(data: bytes, page: Scan, blocks: Blocks, line: int) -> Iterator[bytes]:
-    first, stop = int(blocks.first[line]), int(blocks.stop[line])
-    for event in (np.flatnonzero(blocks.shown[first:stop]) + first).tolist():
-        yield data[page.begin[event] : page.end[event]] if page.event[event] == TEXT else BREAK
-
-
-def _line_text(data: bytes, page: Scan, blocks: Blocks, line: int, is_code: bool) -> str:
-    text = b"".join(_pieces(data, page, blocks, line)).decode("utf-8", "replace")
-    if "&" in text:
-        text = unescape(text)
-    if is_code:
-        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x1e", "\n")
-        text = "\n".join(row.rstrip() for row in UNWANTED.sub("", text).split("\n")).strip("\n")
-        return unicodedata.normalize("NFC", text)
-    rows = [" ".join(row.split()) for row in text.split("\x1e")]
-    text = "\n".join(row for row in rows if row)
-    text = UNWANTED.sub("", text)
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def control_free(data: bytes) -> bytes:
