@@ -29,6 +29,7 @@ import octad_data.html as ours
 import octad_data.html_model as html_model
 from main_text_training import fold_of
 from octad_data import extract_html
+from octad_data.html_encoding import to_utf8
 from octad_data.html_metadata import read_metadata
 from octad_data.html_scan import scan
 
@@ -73,7 +74,7 @@ def grams(text: str) -> Counter:
 
 def stated_body(data: bytes) -> str:
     """The body of the article that a page states, empty where it is not on the page."""
-    data = ours._utf8(data, None, len(data) * 4)
+    data = to_utf8(data, None, len(data) * 4)
     _, body = read_metadata(data, scan(np.frombuffer(data, dtype=np.uint8)))
     body = re.sub(r"<[^>]+>", " ", unescape(unescape(body)))
     if len(body) < 500:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from octad_data.html import _utf8
 from octad_data.html_blocks import Blocks, find_blocks
+from octad_data.html_encoding import to_utf8
 from octad_data.html_features import FEATURES, features
 from octad_data.html_metadata import read_metadata
 from octad_data.html_model import INPUTS, context, first_verdicts
@@ -67,7 +67,7 @@ def read_pages(folder: Path) -> list[Page]:
     pages = []
     for url, marked in sorted(json.loads((folder / "segments.json").read_text(encoding="utf-8")).items()):
         raw = gzip.decompress((folder / "pages" / f"{marked['file']}.gz").read_bytes())
-        data = _utf8(raw, None, len(raw) * 4)
+        data = to_utf8(raw, None, len(raw) * 4)
         buffer = np.frombuffer(data, dtype=np.uint8)
         tree = scan(buffer)
         metadata, _ = read_metadata(data, tree)

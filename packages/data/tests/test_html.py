@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octad_data import DataError, extract_html, read_documents
-from octad_data.html import ExtractHtml, HtmlPage, decode_html, extract_page
+from octad_data.html import ExtractHtml, HtmlPage, extract_page
+from octad_data.html_encoding import decode_html
 
 PARAGRAPH = "The old lighthouse keeper walked down to the harbour each morning and counted the boats that had come in. "
 SENTENCES = (

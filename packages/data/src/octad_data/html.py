@@ -1,23 +1,23 @@
 """The main text of a web page, its title, author and date, without menus, banners, related links and comments."""
 
-import codecs
 import re
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.encoding import BYTE_ORDER_MARKS, CONTROL, decode_text
 from octad_data.errors import DataError
 from octad_data.html_blocks import Blocks, find_blocks
 from octad_data.html_byline import complete
+from octad_data.html_encoding import to_utf8
 from octad_data.html_features import FEATURES, features
 from octad_data.html_metadata import HtmlMetadata, read_metadata
 from octad_data.html_model import likelihoods
 from octad_data.html_scan import Scan, scan
-from octad_data.html_text import LineTexts, Style, control_free, count_controls, paragraphs, write
+from octad_data.html_text import LineTexts, Style, write
 from octad_data.html_words import topics
 from octad_data.step import drop, with_column
 
@@ -37,16 +37,6 @@ MAX_ASKED_BYTES = 1 << 20  # of a page that it is asked about
 MAX_ASKED_ELEMENTS = 20_000
 MAX_ASKED_DEPTH = 200  # it works on trees of objects, recursively
 BODY_AGREES = 0.85  # share of the kept text that it must hold to overrule
-LABELS = {  # names that pages give to encodings, and what browsers read them as
-    "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252",
-    "iso8859-1": "cp1252", "iso-8859-9": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874", "windows-874": "cp874",
-    "gb2312": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030", "gb_2312-80": "gb18030", "shift_jis": "cp932",
-    "shift-jis": "cp932", "x-sjis": "cp932", "sjis": "cp932", "euc-kr": "cp949", "ks_c_5601-1987": "cp949",
-    "big5": "big5hkscs", "x-x-big5": "big5hkscs", "x-cp1251": "cp1251", "x-mac-roman": "mac-roman",
-}  # fmt: skip
-LABEL = re.compile(rb"<(?:meta|\?xml)[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([-\w.:]{2,30})", re.IGNORECASE)
-MAX_CONTROL = 0.001  # share of the bytes of a text that may be control characters
-MAX_BROKEN = 0.01  # share of the characters that may be none in the encoding found
 
 
 @dataclass(frozen=True)
@@ -121,34 +111,20 @@ def extract_page(
     """
     if favour not in THRESHOLDS:
         raise DataError(f"favour={favour!r} is none of {', '.join(THRESHOLDS)}; use 'balanced'")
-    deadline = time.monotonic() + max_seconds
-    data = _utf8(page, encoding, max_bytes)
-    buffer = np.frombuffer(data, dtype=np.uint8)
-    tree = scan(buffer)
-    _check_time(deadline, max_seconds, len(data))
-    metadata, body = read_metadata(data, tree)
-    blocks = find_blocks(buffer, tree, metadata.title, metadata.description)
-    if len(blocks.node) > MAX_LINES:
-        raise DataError(f"too many lines: {len(blocks.node):,} of text, at most {MAX_LINES:,}; split the page")
-    _check_time(deadline, max_seconds, len(data))
-    words, looks = topics(buffer, tree)
-    texts = LineTexts(data, tree, blocks)
-    metadata = complete(metadata, data, tree, blocks, words, texts)
-    numbers = features(tree, words, looks, blocks)
-    _check_time(deadline, max_seconds, len(data))
-    chances = likelihoods(tree, blocks, numbers)
-    if len(body) >= MIN_BODY:
-        chances = _heard(texts, blocks, chances, body)
-    kept = _kept(chances, blocks, THRESHOLDS[favour])
-    confidence = _confidence(chances, kept, blocks)
-    if confidence < LOW_CONFIDENCE and favour != "precision" and len(chances):
-        kept |= (chances >= LEAST_CHANCE) & _second_opinion(data, tree, texts, len(chances))
-    kept &= ~_not_shown(kept, blocks, numbers)
+    _compile()
+    clock = _Clock(time.monotonic() + max_seconds, max_seconds)
+    found = _read(to_utf8(page, encoding, max_bytes), clock)
+    kept = _kept(found.chances, found.blocks, THRESHOLDS[favour])
+    confidence = _confidence(found.chances, kept, found.blocks)
+    if confidence < LOW_CONFIDENCE and favour != "precision" and len(kept):
+        kept |= (found.chances >= LEAST_CHANCE) & _second_opinion(found)
+    kept &= ~_not_shown(kept, found.blocks, found.numbers)
     if comments:
-        kept |= _comments(blocks, numbers)
-    _check_time(deadline, max_seconds, len(data))
-    text = write(texts, tree, blocks, paragraphs(kept), Style(tables=tables, headings=headings))
-    return HtmlPage(**asdict(metadata), text=text, confidence=confidence)
+        kept |= _comments(found.blocks, found.numbers)
+    clock.check(len(found.data))
+    style = Style(tables=tables, headings=headings)
+    text = write(found.texts, found.tree, found.blocks, np.flatnonzero(kept).tolist(), style)
+    return HtmlPage(**asdict(found.metadata), text=text, confidence=confidence)
 
 
 @dataclass(frozen=True)
@@ -212,88 +188,54 @@ class ExtractHtml:
         return drop(drop(batch, empty, "html.empty", lengths), broken, "html.error")
 
 
-def _check_time(deadline: float, max_seconds: float, size: int) -> None:
-    if time.monotonic() > deadline:
-        raise DataError(f"timeout: {size:,} bytes of HTML took more than {max_seconds} s; raise max_seconds or skip it")
+class _Clock(NamedTuple):
+    deadline: float
+    max_seconds: float
+
+    def check(self, size: int) -> None:
+        if time.monotonic() > self.deadline:
+            raise DataError(
+                f"timeout: {size:,} bytes of HTML took more than {self.max_seconds} s; raise max_seconds or skip it"
+            )
 
 
-def _utf8(page: str | bytes, encoding: str | None, max_bytes: int) -> bytes:
-    """The page as UTF-8 without control characters."""
-    if len(page) > max_bytes:
-        raise DataError(f"too large: {len(page):,} bytes of HTML, at most {max_bytes:,}; raise max_bytes or skip it")
-    if isinstance(page, bytes) and encoding is None and _is_utf8(page):
-        return control_free(page)
-    text = decode_html(page, encoding) if isinstance(page, bytes) else page
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:  # a lone surrogate becomes U+FFFD
-        data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    if len(data) > max_bytes:
-        raise DataError(f"too large: {len(data):,} bytes of HTML, at most {max_bytes:,}; raise max_bytes or skip it")
-    return control_free(data)
+class _Reading(NamedTuple):
+    """A page with all that is known of its lines."""
+
+    data: bytes
+    tree: Scan
+    metadata: HtmlMetadata
+    blocks: Blocks
+    texts: LineTexts
+    numbers: NDArray[np.float32]
+    chances: NDArray[np.float64]
 
 
-def _is_utf8(page: bytes) -> bool:
-    """Whether a page needs no decoding: most do not."""
-    if page.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)) or count_controls(page) > MAX_CONTROL * len(page):
-        return False
-    try:
-        page.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+def _read(data: bytes, clock: _Clock) -> _Reading:
+    """The passes over a page."""
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    tree = scan(buffer)
+    clock.check(len(data))
+    metadata, body = read_metadata(data, tree)
+    blocks = find_blocks(buffer, tree, metadata.title, metadata.description)
+    if len(blocks.node) > MAX_LINES:
+        raise DataError(f"too many lines: {len(blocks.node):,} of text, at most {MAX_LINES:,}; split the page")
+    clock.check(len(data))
+    words, looks = topics(buffer, tree)
+    texts = LineTexts(data, tree, blocks)
+    metadata = complete(metadata, data, tree, blocks, words, texts)
+    numbers = features(tree, words, looks, blocks)
+    clock.check(len(data))
+    chances = likelihoods(tree, blocks, numbers)
+    if len(body) >= MIN_BODY:
+        chances = _heard(texts, blocks, chances, body)
+    return _Reading(data, tree, metadata, blocks, texts, numbers, chances)
 
 
-def decode_html(page: bytes, encoding: str | None = None) -> str:
-    """The text of a page in the first encoding that fits: by byte-order mark, UTF-8, as told, as declared, as it looks.
-
-    UTF-8 comes before what the server says, since bytes of another encoding are next to never valid UTF-8. A page is
-    not thrown away for a broken character in a hundred: those become U+FFFD.
-
-    Args:
-        page: all of it.
-        encoding: from the HTTP header.
-
-    Raises:
-        DataError: `binary file: ...` or `unknown encoding: ...`.
-    """
-    if page.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
-        names = []
-    else:
-        sample = page[: 1 << 16]
-        if 0 < sample.count(0) < MAX_BROKEN * len(sample):
-            page = page.replace(b"\0", b" ")
-        declared = LABEL.search(page[: 1 << 14])
-        names = [encoding, declared[1].decode("ascii") if declared else None]
-    known = [codec for name in names if name and (codec := _codec(name))]
-    if names:
-        seven_bits = b"\x1b$" in page or b"\x1b(" in page  # ISO 2022 is ASCII, and so UTF-8, to the eye
-        known = [*known, "utf-8"] if seven_bits or (encoding and "16" in encoding) else ["utf-8", *known]
-    for name in known:
-        try:
-            return decode_text(page, name)[0]
-        except DataError:
-            continue
-    try:
-        return decode_text(page)[0]
-    except DataError as error:
-        if not str(error).startswith("binary"):
-            for name in ("utf-8", *known, "cp1252"):
-                text = page.decode(name, "replace")
-                if text.count("\ufffd") <= MAX_BROKEN * len(text) and not CONTROL.search(text[:1000]):
-                    return text
-        raise
-
-
-def _codec(name: str) -> str | None:
-    """Python's name of an encoding that a page or server named; none where there is no such one."""
-    label = LABELS.get(name.strip().lower(), name.strip())
-    try:
-        b"a".decode(label)
-        codec = codecs.lookup(label).name
-    except (LookupError, ValueError):
-        return None
-    return None if codec.startswith(("utf-7", "idna", "punycode")) else codec
+@cache
+def _compile() -> None:
+    """Compile every kernel, once a machine, before the clock of a page runs."""
+    _read(b"<p>A page, with a line. <a href=x>Link</a></p>", _Clock(float("inf"), 0.0))
 
 
 def _kept(chances: NDArray[np.float64], blocks: Blocks, threshold: float) -> NDArray[np.bool_]:
@@ -318,22 +260,23 @@ def _confidence(chances: NDArray[np.float64], kept: NDArray[np.bool_], blocks: B
     return float((chances[kept] * weight).sum() / weight.sum()) if len(weight) else 0.0
 
 
-def _second_opinion(data: bytes, page: Scan, texts: LineTexts, lines: int) -> NDArray[np.bool_]:
+def _second_opinion(page: _Reading) -> NDArray[np.bool_]:
     """The lines that trafilatura keeps; none of a page that its way of work does not bear."""
     try:
         import trafilatura
     except ModuleNotFoundError as error:
         raise DataError(f"missing extra: reading HTML needs {error.name}; pip install 'octad-data[html]'") from None
-    keeps = np.zeros(lines, dtype=np.bool_)
-    if len(data) > MAX_ASKED_BYTES or len(page.tag) > MAX_ASKED_ELEMENTS or _depth(page) > MAX_ASKED_DEPTH:
+    keeps = np.zeros(len(page.chances), dtype=np.bool_)
+    is_large = len(page.data) > MAX_ASKED_BYTES or len(page.tree.tag) > MAX_ASKED_ELEMENTS
+    if is_large or _depth(page.tree) > MAX_ASKED_DEPTH:
         return keeps
     try:
-        said = trafilatura.extract(data.decode("utf-8", "replace"), include_comments=False, fast=True) or ""
+        said = trafilatura.extract(page.data.decode("utf-8", "replace"), include_comments=False, fast=True) or ""
     except Exception:  # whatever breaks another's extractor on a broken page must not break ours
         return keeps
     letters = _letters(said)
     for line in range(len(keeps)):
-        own = _letters(texts(line))
+        own = _letters(page.texts(line))
         keeps[line] = bool(own) and own in letters
     return keeps
 

@@ -7,7 +7,6 @@ from html import unescape
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from octad_data.html_blocks import Blocks
 from octad_data.html_scan import TAG, TEXT, Scan
@@ -153,22 +152,3 @@ def _data_tables(page: Scan, blocks: Blocks, places: dict[int, Place]) -> set[in
         for table, found in rows.items()
         if table not in layout and sum(len(row) >= MIN_COLUMNS for row in found.values()) >= MIN_ROWS
     }
-
-
-def control_free(data: bytes) -> bytes:
-    """The bytes of a page with each control character that is no white space made a space."""
-    return data.translate(_CONTROLS)
-
-
-def count_controls(data: bytes) -> int:
-    """How many bytes are control characters that no text has."""
-    return len(data) - len(data.translate(None, _NO_TEXT))
-
-
-_NO_TEXT = bytes(byte for byte in range(32) if byte not in (9, 10, 11, 12, 13, 27)) + b"\x7f"
-_CONTROLS = bytes(byte if byte in (9, 10, 13) or (byte >= 32 and byte != 127) else 32 for byte in range(256))
-
-
-def paragraphs(mask: NDArray[np.bool_]) -> list[int]:
-    """The numbers of the lines that a mask keeps."""
-    return [int(line) for line in np.flatnonzero(mask)]
