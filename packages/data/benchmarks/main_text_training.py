@@ -203,8 +203,9 @@ def table(linear: tuple[Any, float], trees: Any) -> str:
             if "leaf_value" in node:
                 nodes[place] = f"leaf\t{node['leaf_value']:.5g}"
             else:
-                lower, higher = add(node["left_child"]), add(node["right_child"])
-                nodes[place] = f"node\t{INPUTS[node['split_feature']]}\t{node['threshold']:.9g}\t{lower}\t{higher}"
+                add(node["left_child"])
+                higher = add(node["right_child"]) - place
+                nodes[place] = f"node\t{INPUTS[node['split_feature']]}\t{node['threshold']:.9g}\t{higher}"
             return place
 
         add(tree["tree_structure"])

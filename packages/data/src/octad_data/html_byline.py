@@ -13,6 +13,7 @@ from octad_data.html_scan import TAG, Scan
 from octad_data.html_text import LineTexts
 from octad_data.html_words import TEXT_TOPIC, TOPIC
 
+MAX_CANDIDATES = 40  # lines that are read
 MAX_NAME = 40  # weight of a line that is a name
 AUTHOR = re.compile(rb"author|autor|byline|writer|redakteur", re.IGNORECASE)
 MAX_WEIGHT = 120  # of a line that names an author or a date
@@ -61,49 +62,47 @@ def _named(data: bytes, page: Scan, blocks: Blocks, words: NDArray[np.int64], te
         for node in np.flatnonzero(words & TOPIC["byline"]).tolist()
         if AUTHOR.search(data, int(page.start[node]), int(page.inner[node]))
     }
+    elsewhere = set(np.flatnonzero(words & ELSEWHERE).tolist())
+    parents, leaves = page.parent.tolist(), blocks.leaf.tolist()
     for line in np.flatnonzero(blocks.counts[:, 0] <= MAX_NAME).tolist() if marked else ():
-        nodes = [int(blocks.leaf[line])]
-        while len(nodes) < 5 and nodes[-1] > 0:
-            nodes.append(int(page.parent[nodes[-1]]))
-        if marked.isdisjoint(nodes[:3]) or any(int(words[node]) & ELSEWHERE for node in nodes):
+        nodes = _around(parents, leaves[line])
+        if marked.isdisjoint(nodes[:3]) or not elsewhere.isdisjoint(nodes):
             continue
         text = re.sub(r"^(?:by|von|par|por|di|autor:?|author:?)\s+", "", texts(line), flags=re.IGNORECASE)
         if 2 <= len(text.split()) <= 4 and all(CAPITALISED.fullmatch(word) for word in text.split()):
             yield text
 
 
+def _around(parents: list[int], leaf: int) -> list[int]:
+    """An element and up to five around it."""
+    nodes = [leaf]
+    while len(nodes) < 6 and nodes[-1] > 0:
+        nodes.append(parents[nodes[-1]])
+    return nodes
+
+
 def _candidates(page: Scan, blocks: Blocks, words: NDArray[np.int64]) -> list[int]:
     """Short lines that are marked as a byline, or say what bylines say near the heading; those near it first."""
-    short = np.flatnonzero(blocks.counts[:, 0] <= MAX_WEIGHT)
-    headings = [line for line in short.tolist() if _within(page, int(blocks.leaf[line]), TAG["h1"])]
-    heading = headings[0] if headings else -1
+    parents, leaves = page.parent.tolist(), blocks.leaf.tolist()
+    headings = set(np.flatnonzero(page.tag == TAG["h1"]).tolist())
+    marked = set(np.flatnonzero(words & TOPIC["byline"]).tolist())
+    elsewhere = set(np.flatnonzero(words & ELSEWHERE).tolist())
+    short = blocks.counts[:, 0] <= MAX_WEIGHT
+    heading = None
+    for line in np.flatnonzero(short).tolist() if headings else ():
+        if not headings.isdisjoint(_around(parents, leaves[line])[:4]):
+            heading = line
+            break
+    says = (blocks.said & TEXT_TOPIC["byline"]) != 0
     found = []
-    for line in short.tolist():
-        node, around, near, step = int(blocks.leaf[line]), 0, 0, 0
-        is_close = heading >= 0 and NEAR_HEADING[0] <= line - heading <= NEAR_HEADING[1]
-        says = bool(blocks.said[line] & TEXT_TOPIC["byline"])
-        has_digits = blocks.counts[line, 6] > 0
-        if not (says or has_digits):
+    for line in np.flatnonzero(short & (says | (blocks.counts[:, 6] > 0))).tolist():
+        nodes = _around(parents, leaves[line])
+        is_close = heading is not None and NEAR_HEADING[0] <= line - heading <= NEAR_HEADING[1]
+        if not is_close and not elsewhere.isdisjoint(nodes):
             continue
-        while node > 0:
-            near |= int(words[node]) if step < 3 else 0
-            around |= int(words[node]) if step < 6 else 0
-            node, step = int(page.parent[node]), step + 1
-        if around & ELSEWHERE and not is_close:
-            continue
-        if near & TOPIC["byline"] or (is_close and says):
+        if not marked.isdisjoint(nodes[:3]) or (is_close and says[line]):
             found.append((not is_close, line))
-    return [line for _, line in sorted(found)[:40]]
-
-
-def _within(page: Scan, node: int, tag: int) -> bool:
-    for _ in range(4):
-        if node <= 0:
-            return False
-        if page.tag[node] == tag:
-            return True
-        node = int(page.parent[node])
-    return False
+    return [line for _, line in sorted(found)[:MAX_CANDIDATES]]
 
 
 def _signed(text: str) -> str:

@@ -94,21 +94,30 @@ def features(page: Scan, words: NDArray[np.int64], looks: NDArray[np.int64], blo
         "before_best": np.cumsum(steps == 0) == 0,
     }
     levels = _containers(page.tag, page.parent, breaks_lines, sums, sums[best, 4], blocks.node)
-    tables = (
-        np.column_stack([columns[name] for name in LINE]),
-        levels,
-        _neighbours(page, blocks, look),
-        _bits(inside[blocks.leaf], NUM_PLACES),
-        _bits(near, NUM_TOPICS + 2),
-        _bits(around[blocks.leaf], NUM_TOPICS + 2),
-        _bits(blocks.said, NUM_TEXT_TOPICS),
-        _bits(blocks.opening, NUM_TEXT_TOPICS),
-    )
-    return np.concatenate(tables, axis=1, dtype=np.float32)
+    out = np.zeros((len(weight), NUM_FEATURES), dtype=np.float32)
+    for column, name in enumerate(LINE):
+        out[:, column] = columns[name]
+    column = len(LINE)
+    for table in (levels, _neighbours(page, blocks, look)):
+        out[:, column : column + table.shape[1]] = table
+        column += table.shape[1]
+    for masks, bits in (
+        (inside[blocks.leaf], NUM_PLACES),
+        (near, NUM_TOPICS + 2),
+        (around[blocks.leaf], NUM_TOPICS + 2),
+        (blocks.said, NUM_TEXT_TOPICS),
+        (blocks.opening, NUM_TEXT_TOPICS),
+    ):
+        _write_bits(out, column, masks, bits)
+        column += bits
+    return out
 
 
-def _bits(masks: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    return (masks[:, None] >> np.arange(number)) & 1
+@kernel
+def _write_bits(out: Array, column: int, masks: Array, number: int) -> None:
+    for row in range(len(masks)):
+        for bit in range(number):
+            out[row, column + bit] = (masks[row] >> bit) & 1
 
 
 def _of_lines(
@@ -119,9 +128,9 @@ def _of_lines(
     counted = dict(zip(COUNTS, blocks.counts.astype(np.float64).T, strict=True))
     weight, words = counted["weight"], counted["words"]
     order, total = np.arange(number), weight.sum()
-    _, like = np.unique(look, return_inverse=True)
+    like, like_count = groups(look)
     like_weight = np.bincount(like, weight)
-    _, same, times = np.unique(blocks.digest, return_inverse=True, return_counts=True)
+    same, times = groups(blocks.digest)
     heading = int(has_h1.argmax()) if has_h1.any() else -1
     share = dict.fromkeys(("linked", "digits", "capitals", "bold", "italic"))
     linked, digits, capitals, bold, italic = (counted[name] / weight for name in share)
@@ -149,7 +158,7 @@ def _of_lines(
         "page_weight": np.full(number, np.log1p(total)),
         "page_blocks": np.full(number, np.log1p(number)),
         "page_link_share": np.full(number, counted["linked"].sum() / total),
-        "like_count": np.bincount(like)[like],
+        "like_count": like_count[like],
         "like_weight": np.log1p(like_weight)[like],
         "like_link_share": (np.bincount(like, counted["linked"]) / like_weight)[like],
         "like_share": like_weight[like] / total,
@@ -174,6 +183,21 @@ def _neighbours(page: Scan, blocks: Blocks, look: NDArray[np.int64]) -> NDArray[
         out[own, place, 3] = look[other] == look[own]
         out[own, place, 4] = blocks.counts[other, COUNTS.index("pictures")]
     return out.reshape(number, -1)
+
+
+@kernel
+def groups(values: Array) -> Any:
+    """A number for each value, the same for the same values, and how often each is there."""
+    order = np.argsort(values)
+    group = np.zeros(len(values), dtype=np.int64)
+    times = np.zeros(len(values), dtype=np.int64)
+    number = 0
+    for place in range(len(values)):
+        if place and values[order[place]] != values[order[place - 1]]:
+            number += 1
+        group[order[place]] = number
+        times[number] += 1
+    return group, times[: number + 1]
 
 
 @kernel

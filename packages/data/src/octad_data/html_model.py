@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.html_blocks import Blocks
-from octad_data.html_features import FEATURES, LONG
+from octad_data.html_features import FEATURES, LONG, groups
 from octad_data.html_scan import Array, Scan
 from octad_data.kernel import kernel
 
@@ -45,19 +45,18 @@ class Model(NamedTuple):
 
     Attributes:
         weights, bias: of the linear model, one for each of `FEATURES`; float64.
-        feature: of each node of the trees, an index into `INPUTS`, or -1 for a leaf; int32.
-        threshold: up to which the first branch is taken; the value of a leaf; float64.
-        lower: the node of the first branch; the second is `higher`; int32.
-        roots: the first node of each tree; int32.
+        feature: of each node of the trees, an index into `INPUTS`, or -1 for a leaf; int16.
+        threshold: up to which the first branch, the node that follows, is taken; the value of a leaf; float32.
+        higher: how many nodes after it the second branch is; int16.
+        roots: the first node of each tree; int64.
     """
 
     weights: NDArray[np.float64]
     bias: float
-    feature: NDArray[np.int32]
-    threshold: NDArray[np.float64]
-    lower: NDArray[np.int32]
-    higher: NDArray[np.int32]
-    roots: NDArray[np.int32]
+    feature: NDArray[np.int16]
+    threshold: NDArray[np.float32]
+    higher: NDArray[np.int16]
+    roots: NDArray[np.int64]
 
 
 @cache
@@ -69,12 +68,12 @@ def model() -> Model:
 def parse_model(text: str) -> Model:
     """The models from their table.
 
-    Its rows: `linear, feature, weight`; `tree`; `leaf, value`; `node, feature, threshold, lower, higher`, the last two
-    as places after the row `tree` before.
+    Its rows: `linear, feature, weight`; `tree`; `leaf, value`; `node, feature, threshold, higher`, the last as how many
+    rows after it the branch of larger values begins.
     """
     linear, bias = dict.fromkeys(FEATURES, 0.0), 0.0
     places = {name: place for place, name in enumerate(INPUTS)}
-    nodes: list[tuple[int, float, int, int]] = []
+    nodes: list[tuple[int, float, int]] = []
     roots: list[int] = []
     for line in text.splitlines():
         kind, *values = line.split("\t")
@@ -85,13 +84,13 @@ def parse_model(text: str) -> Model:
         elif kind == "tree":
             roots.append(len(nodes))
         elif kind == "leaf":
-            nodes.append((-1, float(values[0]), 0, 0))
+            nodes.append((-1, float(values[0]), 0))
         elif kind == "node":
-            nodes.append((places[values[0]], float(values[1]), roots[-1] + int(values[2]), roots[-1] + int(values[3])))
-    feature, threshold, lower, higher = zip(*nodes, strict=True) if nodes else ((), (), (), ())
+            nodes.append((places[values[0]], float(values[1]), int(values[2])))
+    feature, threshold, higher = zip(*nodes, strict=True) if nodes else ((), (), ())
     return Model(
-        np.array(list(linear.values())), bias, np.array(feature, dtype=np.int32), np.array(threshold, dtype=np.float64),
-        np.array(lower, dtype=np.int32), np.array(higher, dtype=np.int32), np.array(roots, dtype=np.int32),
+        np.array(list(linear.values())), bias, np.array(feature, dtype=np.int16), np.array(threshold, dtype=np.float32),
+        np.array(higher, dtype=np.int16), np.array(roots, dtype=np.int64),
     )  # fmt: skip
 
 
@@ -109,8 +108,8 @@ def context(
     out[:, NUM_CONTEXT:] = numbers
     if len(out):
         weight = blocks.counts[:, 0].astype(np.float64)
-        _, groups = np.unique(numbers[:, ALIKE] @ np.array([1e6, 1e3, 1.0]), return_inverse=True)
-        alike = (np.bincount(groups, weight * verdicts) / np.bincount(groups, weight))[groups]
+        like, _ = groups(numbers[:, ALIKE] @ np.array([1e6, 1e3, 1.0]))
+        alike = (np.bincount(like, weight * verdicts) / np.bincount(like, weight))[like]
         _context(page.parent, page.last, blocks.node, blocks.leaf, weight, verdicts, alike, out)
     return out
 
@@ -124,12 +123,12 @@ def likelihoods(page: Scan, blocks: Blocks, numbers: NDArray[np.float32]) -> NDA
     if not len(blocks.node):
         return np.zeros(0)
     inputs = context(page, blocks, numbers, first_verdicts(numbers, known.weights, known.bias))
-    logits = _walk(inputs, known.feature, known.threshold, known.lower, known.higher, known.roots)
+    logits = _walk(inputs, known.feature, known.threshold, known.higher, known.roots)
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
 @kernel
-def _walk(inputs: Array, feature: Array, threshold: Array, lower: Array, higher: Array, roots: Array) -> Any:
+def _walk(inputs: Array, feature: Array, threshold: Array, higher: Array, roots: Array) -> Any:
     """The sum of the leaves that each row comes to; rows without hope are left after some of the trees."""
     sums = np.zeros(len(inputs), dtype=np.float64)
     for row in range(len(inputs)):
@@ -139,7 +138,7 @@ def _walk(inputs: Array, feature: Array, threshold: Array, lower: Array, higher:
                 break
             node = roots[tree]
             while feature[node] >= 0:
-                node = lower[node] if numbers[feature[node]] <= threshold[node] else higher[node]
+                node = node + 1 if numbers[feature[node]] <= threshold[node] else node + higher[node]
             sums[row] += threshold[node]
     return sums
 

@@ -83,12 +83,13 @@ def write(texts: LineTexts, page: Scan, blocks: Blocks, kept: Sequence[int], sty
     """
     seen: set[int] = set()
     lines: list[str] = []
-    places = {line: _place(page, int(blocks.leaf[line])) for line in kept}
-    tables = _data_tables(page, blocks, places) if style.tables else set()
+    tags, parents, leaves = page.tag.tolist(), page.parent.tolist(), blocks.leaf.tolist()
+    weights, digests = blocks.counts[:, 0].tolist(), blocks.digest.tolist()
+    places = {line: _place(tags, parents, leaves[line]) for line in kept}
+    tables = _data_tables(weights, places) if style.tables else set()
     last_item = last_row = last_cell = -1
     for line in kept:
-        place, weight = places[line], blocks.counts[line, 0]
-        digest = int(blocks.digest[line])
+        place, weight, digest = places[line], weights[line], digests[line]
         if weight >= FEW_WORDS_REPEAT and digest in seen and place.code < 0:
             continue
         seen.add(digest)
@@ -104,7 +105,7 @@ def write(texts: LineTexts, page: Scan, blocks: Blocks, kept: Sequence[int], sty
             text = ""
         elif place.code < 0:
             if style.headings and place.heading >= 0:
-                text = f"{'#' * HEADINGS[int(page.tag[place.heading])]} {text}"
+                text = f"{'#' * HEADINGS[tags[place.heading]]} {text}"
             elif style.lists and place.item >= 0 and place.item != last_item and place.heading < 0 and text[:2] != "- ":
                 text = f"- {text}"
         last_item, last_row, last_cell = place.item, place.row, place.cell
@@ -113,11 +114,11 @@ def write(texts: LineTexts, page: Scan, blocks: Blocks, kept: Sequence[int], sty
     return "\n".join(lines)
 
 
-def _place(page: Scan, leaf: int) -> Place:
+def _place(tags: list[int], parents: list[int], leaf: int) -> Place:
     heading = code = item = cell = row = table = -1
     node = leaf
     while node > 0:
-        tag = int(page.tag[node])
+        tag = tags[node]
         if tag in HEADINGS:
             heading = node if heading < 0 else heading
         elif tag in CODE:
@@ -130,11 +131,11 @@ def _place(page: Scan, leaf: int) -> Place:
             row = node
         elif tag == TABLE and table < 0:
             table = node
-        node = int(page.parent[node])
+        node = parents[node]
     return Place(heading, code, item, cell, row, table)
 
 
-def _data_tables(page: Scan, blocks: Blocks, places: dict[int, Place]) -> set[int]:
+def _data_tables(weights: list[float], places: dict[int, Place]) -> set[int]:
     """Tables of several rows and columns of short cells: those that do not lay out the page."""
     cells: dict[int, dict[int, float]] = {}
     rows: dict[int, dict[int, set[int]]] = {}
@@ -143,7 +144,7 @@ def _data_tables(page: Scan, blocks: Blocks, places: dict[int, Place]) -> set[in
         if place.table < 0 or place.cell < 0:
             continue
         sizes = cells.setdefault(place.table, {})
-        sizes[place.cell] = sizes.get(place.cell, 0.0) + float(blocks.counts[line, 0])
+        sizes[place.cell] = sizes.get(place.cell, 0.0) + weights[line]
         rows.setdefault(place.table, {}).setdefault(place.row, set()).add(place.cell)
         if place.heading >= 0 or place.code >= 0 or sizes[place.cell] > MAX_CELL:
             layout.add(place.table)
