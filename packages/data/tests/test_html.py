@@ -119,6 +119,14 @@ def test_html_writes_lists_tables_code_and_headings():
     assert "\nWhat he took\n" in text and "\n## What he took\n" in extract_html(page, headings=True)
 
 
+def test_html_leaves_the_title_to_its_own_field():
+    title = "The keeper of the old lighthouse"
+    page = article().replace("The keeper", title).replace("<body>", f"<head><title>{title}</title></head><body>")
+    found = extract_page(page)
+    assert found.title == title and found.text.split("\n") == list(SENTENCES)
+    assert extract_html(page, headings=True).startswith(f"# {title}\n")
+
+
 def test_html_leaves_comments_out_unless_told():
     comment = "I knew the keeper well, and he was a kind man who always had time for us children."
     page = article().replace(

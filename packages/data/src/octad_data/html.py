@@ -32,6 +32,7 @@ MAX_BYTES = 16 << 20  # of a page; the longest of 990 real ones has 1.5 MB
 MAX_LINES = 50_000
 MAX_SECONDS = 10.0
 MIN_BODY = 300  # characters of a JSON-LD articleBody that is listened to
+TITLE_WORDS = 4  # from which a line that repeats the title is left out
 LOW_CONFIDENCE = 0.9  # one page in fifteen; below it resiliparse is asked too
 LEAST_CHANCE = 0.1  # of a line that is kept because resiliparse keeps it
 MAX_ASKED_BYTES = 1 << 20  # of a page that it is asked about
@@ -69,7 +70,7 @@ def extract_html(
         encoding: of the bytes, as the HTTP header says; not believed where they are not in it, or are valid UTF-8.
         favour: `precision` leaves out what may be boilerplate, `recall` keeps what may be text.
         tables: write data tables as Markdown rows; without, each cell is a line.
-        headings: mark headings by `#`.
+        headings: mark headings by `#`; without, a first line that only repeats the title is left out.
         comments: keep what readers wrote below.
 
     Returns:
@@ -120,6 +121,8 @@ def extract_page(
     if confidence < LOW_CONFIDENCE and favour != "precision" and len(kept):
         kept |= (found.chances >= LEAST_CHANCE) & _second_opinion(found)
     kept &= ~_not_shown(kept, found.blocks, found.numbers)
+    if not headings:
+        kept &= ~_repeats_title(kept, found.blocks, found.numbers)
     if comments:
         kept |= _comments(found.blocks, found.numbers)
     clock.check(len(found.data))
@@ -255,6 +258,13 @@ def _not_shown(kept: NDArray[np.bool_], blocks: Blocks, numbers: NDArray[np.floa
     weight = blocks.counts[:, 0]
     few = bool(weight[kept & hidden].sum() < 0.5 * weight[kept].sum())
     return hidden if few else np.zeros_like(hidden)
+
+
+def _repeats_title(kept: NDArray[np.bool_], blocks: Blocks, numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The first or second line, where it is the title of the page again and others follow."""
+    is_title = numbers[:, FEATURES.index("all_titled")] > 0
+    is_early = np.cumsum(kept) <= 2
+    return np.asarray(is_title & is_early & (blocks.counts[:, 1] >= TITLE_WORDS) & (kept.sum() > 3))
 
 
 def _confidence(chances: NDArray[np.float64], kept: NDArray[np.bool_], blocks: Blocks) -> float:
