@@ -77,7 +77,7 @@ def test_missing_extras_are_named(monkeypatch, extra):
 
     module, call = {
         "hub": ("datasets", lambda: hub_documents("org/set")),
-        "html": ("trafilatura", lambda: extract_html("<p>text</p>")),
+        "html": ("resiliparse.extract.html2text", lambda: extract_html("<p>text</p>")),
         "pdf": ("pypdfium2", lambda: extract_pdf(b"%PDF-")),
     }[extra]
     monkeypatch.setitem(sys.modules, module, None)

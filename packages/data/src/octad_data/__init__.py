@@ -15,48 +15,84 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from octad_data.batches import BatchReader
+    from octad_data.batches import BatchReader, PackedBatch
+    from octad_data.c4_lines import C4Lines, clean_lines
     from octad_data.clusters import Clusters, UnionFind
+    from octad_data.decontamination import ContaminationIndex, Decontaminate, found_items, read_items
     from octad_data.document import Document
     from octad_data.encoding import decode_text
     from octad_data.engine import Processes, Run, run
     from octad_data.errors import DataError
     from octad_data.exact import exact_duplicates, normalised, unique_documents, unique_paragraphs
-    from octad_data.html import extract_html
+    from octad_data.html import ExtractHtml, HtmlPage, extract_html, extract_page
     from octad_data.hub import hub_documents
+    from octad_data.importance import ImportanceModel, resampled
+    from octad_data.language import DetectLanguage, detect_language, language_mix
+    from octad_data.markup import extract_latex, extract_markdown
     from octad_data.minhash import MinHash, near_duplicates
+    from octad_data.mixture import Mixture, planned, temperature_weights
+    from octad_data.mixture_search import search_mixture
+    from octad_data.near_duplicate_step import NearDuplicates
     from octad_data.passages import passages
-    from octad_data.pdf import extract_pdf
+    from octad_data.pdf import PdfText, extract_pdf, read_pdf
     from octad_data.permutation import Permutation
     from octad_data.progress import Bar
+    from octad_data.proxy_model import ByteNgrams
+    from octad_data.raw import extract, raw_records
+    from octad_data.raw_record import RawRecord
     from octad_data.read import read_documents
     from octad_data.recipe import Batching, Recipe, Tokens, preset_names
     from octad_data.report import ReadReport
+    from octad_data.rules import PRESETS, Keep, Rule, Rules
+    from octad_data.run_report import write_report
+    from octad_data.scripts import scripts
     from octad_data.shard_writer import ShardWriter, TokenDocument, write_shards
     from octad_data.shards import Manifest, ShardFile, TokenShards
+    from octad_data.signals import Signals, compute_signals
     from octad_data.split import Split, held_out, is_held_out
     from octad_data.standard_library import standard_library_documents
     from octad_data.step import Barrier, Resources, Step
+    from octad_data.targeting import SelectLike
     from octad_data.texts import Texts
+    from octad_data.zipped import extract_docx, extract_epub, extract_odt
 
 __all__ = [
+    "PRESETS",
     "Bar",
     "Barrier",
     "BatchReader",
     "Batching",
+    "ByteNgrams",
+    "C4Lines",
     "Clusters",
+    "ContaminationIndex",
     "DataError",
+    "Decontaminate",
+    "DetectLanguage",
     "Document",
+    "ExtractHtml",
+    "HtmlPage",
+    "ImportanceModel",
+    "Keep",
     "Manifest",
     "MinHash",
+    "Mixture",
+    "NearDuplicates",
+    "PackedBatch",
+    "PdfText",
     "Permutation",
     "Processes",
+    "RawRecord",
     "ReadReport",
     "Recipe",
     "Resources",
+    "Rule",
+    "Rules",
     "Run",
+    "SelectLike",
     "ShardFile",
     "ShardWriter",
+    "Signals",
     "Split",
     "Step",
     "Texts",
@@ -64,30 +100,64 @@ __all__ = [
     "TokenShards",
     "Tokens",
     "UnionFind",
+    "clean_lines",
+    "compute_signals",
     "decode_text",
+    "detect_language",
     "exact_duplicates",
+    "extract",
+    "extract_docx",
+    "extract_epub",
     "extract_html",
+    "extract_latex",
+    "extract_markdown",
+    "extract_odt",
+    "extract_page",
     "extract_pdf",
+    "found_items",
     "held_out",
     "hub_documents",
     "is_held_out",
+    "language_mix",
     "near_duplicates",
     "normalised",
     "passages",
+    "planned",
     "preset_names",
+    "raw_records",
     "read_documents",
+    "read_items",
+    "read_pdf",
+    "resampled",
     "run",
+    "scripts",
+    "search_mixture",
     "standard_library_documents",
+    "temperature_weights",
     "unique_documents",
     "unique_paragraphs",
+    "write_report",
     "write_shards",
 ]
 
 _NAMES = {
-    "batches": ("BatchReader",),
+    "batches": (
+        "BatchReader",
+        "PackedBatch",
+    ),
+    "c4_lines": (
+        "C4Lines",
+        "clean_lines",
+    ),
     "clusters": (
         "Clusters",
         "UnionFind",
+    ),
+    "decontamination": (
+        "ContaminationIndex",
+        "Decontaminate",
+        "found_items",
+        "read_items",
     ),
     "document": ("Document",),
     "encoding": ("decode_text",),
@@ -103,16 +173,51 @@ _NAMES = {
         "unique_documents",
         "unique_paragraphs",
     ),
-    "html": ("extract_html",),
+    "html": (
+        "ExtractHtml",
+        "HtmlPage",
+        "extract_html",
+        "extract_page",
+    ),
     "hub": ("hub_documents",),
+    "importance": (
+        "ImportanceModel",
+        "resampled",
+    ),
+    "language": (
+        "DetectLanguage",
+        "detect_language",
+        "language_mix",
+    ),
+    "markup": (
+        "extract_latex",
+        "extract_markdown",
+    ),
     "minhash": (
         "MinHash",
         "near_duplicates",
     ),
+    "mixture": (
+        "Mixture",
+        "planned",
+        "temperature_weights",
+    ),
+    "mixture_search": ("search_mixture",),
+    "near_duplicate_step": ("NearDuplicates",),
     "passages": ("passages",),
-    "pdf": ("extract_pdf",),
+    "pdf": (
+        "PdfText",
+        "extract_pdf",
+        "read_pdf",
+    ),
     "permutation": ("Permutation",),
     "progress": ("Bar",),
+    "proxy_model": ("ByteNgrams",),
+    "raw": (
+        "extract",
+        "raw_records",
+    ),
+    "raw_record": ("RawRecord",),
     "read": ("read_documents",),
     "recipe": (
         "Batching",
@@ -121,6 +226,14 @@ _NAMES = {
         "preset_names",
     ),
     "report": ("ReadReport",),
+    "rules": (
+        "Keep",
+        "PRESETS",
+        "Rule",
+        "Rules",
+    ),
+    "run_report": ("write_report",),
+    "scripts": ("scripts",),
     "shard_writer": (
         "ShardWriter",
         "TokenDocument",
@@ -130,6 +243,10 @@ _NAMES = {
         "Manifest",
         "ShardFile",
         "TokenShards",
+    ),
+    "signals": (
+        "Signals",
+        "compute_signals",
     ),
     "split": (
         "Split",
@@ -142,7 +259,13 @@ _NAMES = {
         "Resources",
         "Step",
     ),
+    "targeting": ("SelectLike",),
     "texts": ("Texts",),
+    "zipped": (
+        "extract_docx",
+        "extract_epub",
+        "extract_odt",
+    ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

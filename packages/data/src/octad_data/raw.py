@@ -9,7 +9,7 @@ from octad_data.compressed import BROKEN, inner_suffix, open_unpacked
 from octad_data.document import Document
 from octad_data.encoding import decode_text
 from octad_data.errors import DataError
-from octad_data.html import extract_html
+from octad_data.html import extract_page
 from octad_data.jsonl import read_jsonl
 from octad_data.licences import licence_of_folder, licence_of_text
 from octad_data.markup import extract_latex, split_front_matter
@@ -156,9 +156,11 @@ def _text(record: RawRecord, kind: str, encoding: str | None, max_bytes: int) ->
     if kind in ZIP_FORMATS:
         text, metadata = ZIP_FORMATS[kind](record.data, max_bytes)
         return text, {"format": kind, **metadata}
-    text, name = _decoded(record, encoding)
     if kind == "html":
-        return extract_html(text), {"format": "html", "encoding": name}
+        page = extract_page(record.data, encoding or record.charset or None)
+        known = {name: getattr(page, name) for name in ("title", "author", "date", "language", "site")}
+        return page.text, {"format": "html-text", **known}
+    text, name = _decoded(record, encoding)
     if kind == "markdown":  # its marks are worth learning; `extract_markdown` takes them away
         text, metadata = split_front_matter(text)
         return text, {"format": "text", "encoding": name, **metadata}

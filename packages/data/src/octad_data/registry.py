@@ -16,6 +16,7 @@ STEPS: Mapping[str, str] = {
     "c4_lines": "octad_data.c4_lines:C4Lines",
     "decontaminate": "octad_data.decontamination:Decontaminate",
     "detect_language": "octad_data.language:DetectLanguage",
+    "extract_html": "octad_data.html:ExtractHtml",
     "keep": "octad_data.rules:Keep",
     "near_duplicates": "octad_data.near_duplicate_step:NearDuplicates",
     "rules": "octad_data.rules:Rules",

@@ -1,0 +1,158 @@
+"""Main text of web pages: ours, trafilatura and resiliparse on pages with marked segments, interleaved, in CPU time.
+
+    uv run python packages/data/benchmarks/main_text.py FOLDER [--rounds 3] [--folds 7,8,9] [--weights TABLE]
+
+FOLDER holds `segments.json` (for each page what its main text must and must not hold) and `pages/*.html.gz`.
+Precision, recall and F1 count segments. Each extractor gets the bytes of a page and decodes them by its own means.
+The models that are shipped were trained on these pages; `--folds` with a `--weights` that `main_text_training.py`
+made without them measures pages never seen. `shingles` is the F1 of 4-grams of words against the `articleBody` that a
+publisher states in JSON-LD, where at least nine tenths of that are on the page; ours does not look at it then.
+"""
+
+import argparse
+import gc
+import gzip
+import json
+import platform
+import re
+import statistics
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from html import unescape
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import octad_data.html as ours
+import octad_data.html_model as html_model
+from main_text_training import fold_of
+from octad_data import extract_html
+from octad_data.html_encoding import to_utf8
+from octad_data.html_metadata import read_metadata
+from octad_data.html_scan import scan
+
+CHUNK = 20  # pages before the next extractor's turn
+
+
+def with_trafilatura(data: bytes) -> str:
+    import trafilatura
+
+    return trafilatura.extract(data, include_comments=False) or ""
+
+
+def with_resiliparse(data: bytes) -> str:
+    from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+
+    return extract_plain_text(bytes_to_str(data, detect_encoding(data)), main_content=True, alt_texts=False)
+
+
+EXTRACTORS: dict[str, Callable[[bytes], str]] = {
+    "octad": extract_html,
+    "trafilatura": with_trafilatura,
+    "resiliparse": with_resiliparse,
+}
+
+
+def segments(pages: list[dict], texts: list[str]) -> dict[str, float]:
+    found = sum(segment in text for page, text in zip(pages, texts, strict=True) for segment in page["with"])
+    wrong = sum(segment in text for page, text in zip(pages, texts, strict=True) for segment in page["without"])
+    wanted, unwanted = (sum(len(page[kind]) for page in pages) for kind in ("with", "without"))
+    precision, recall = found / max(found + wrong, 1), found / wanted
+    accuracy = (found + unwanted - wrong) / (wanted + unwanted)
+    f1 = 2 * precision * recall / (precision + recall)
+    found_of = {"precision": precision, "recall": recall, "f1": f1, "accuracy": accuracy}
+    return {name: round(value, 4) for name, value in found_of.items()}
+
+
+def grams(text: str) -> Counter:
+    words = re.findall(r"\w+", text)
+    return Counter(tuple(words[n : n + 4]) for n in range(max(1, len(words) - 3)))
+
+
+def stated_body(data: bytes) -> str:
+    """The body of the article that a page states, empty where it is not on the page."""
+    data = to_utf8(data, None, len(data) * 4)
+    _, body = read_metadata(data, scan(np.frombuffer(data, dtype=np.uint8)))
+    body = re.sub(r"<[^>]+>", " ", unescape(unescape(body)))
+    if len(body) < 500:
+        return ""
+    shown = re.sub(r"<(script|style).*?</\1>", " ", data.decode("utf-8", "replace"), flags=re.DOTALL | re.IGNORECASE)
+    wanted = grams(body)
+    found = (wanted & grams(unescape(re.sub(r"<[^>]+>", " ", shown)))).total()
+    return body if found >= 0.9 * wanted.total() else ""
+
+
+def shingles(bodies: list[str], texts: list[str]) -> float:
+    """F1 of the mean precision and the mean recall of 4-grams."""
+    precisions, recalls = [], []
+    for body, text in zip(bodies, texts, strict=True):
+        wanted, found = grams(body), grams(text)
+        same = (wanted & found).total()
+        precisions.append(same / max(found.total(), 1))
+        recalls.append(same / wanted.total())
+    precision, recall = statistics.mean(precisions), statistics.mean(recalls)
+    return round(2 * precision * recall / (precision + recall), 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folds", default="0,1,2,3,4,5,6,7,8,9")
+    parser.add_argument("--weights", type=Path)
+    given = parser.parse_args()
+    if given.weights:
+        table = html_model.parse_model(given.weights.read_text(encoding="utf-8"))
+        html_model.model = lambda: table
+    folds = {int(fold) for fold in given.folds.split(",")}
+    marked = json.loads((given.folder / "segments.json").read_text(encoding="utf-8"))
+    pages = [page for url, page in sorted(marked.items()) if fold_of(url) in folds]
+    data = [gzip.decompress((given.folder / "pages" / f"{page['file']}.gz").read_bytes()) for page in pages]
+    for extract in EXTRACTORS.values():
+        extract(data[0])
+    seconds: dict[str, list[float]] = {name: [0.0] * given.rounds for name in EXTRACTORS}
+    texts: dict[str, list[str]] = {}
+    for turn in range(given.rounds):
+        texts = {name: [] for name in EXTRACTORS}
+        for first in range(0, len(data), CHUNK):
+            for name, extract in EXTRACTORS.items():
+                gc.collect()
+                start = time.process_time()
+                texts[name] += [extract(page) for page in data[first : first + CHUNK]]
+                seconds[name][turn] += time.process_time() - start
+    stated = [(n, body) for n, page in enumerate(data) if (body := stated_body(page))]
+    ours._heard = lambda texts, blocks, chances, body: chances
+    unaided = {**texts, "octad": [extract_html(page) if n in dict(stated) else "" for n, page in enumerate(data)]}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    with (Path(__file__).parent / "results.jsonl").open("a", encoding="utf-8") as results:
+        for name in EXTRACTORS:
+            rates = [len(data) / spent for spent in seconds[name]]
+            line = {
+                "what": "main text of pages",
+                "extractor": name,
+                "version": version("octad-data" if name == "octad" else name),
+                "n": len(pages),
+                "mean_bytes": round(statistics.mean(map(len, data))),
+                "seen_in_training": not given.weights,
+                **segments(pages, texts[name]),
+                "shingles": shingles([body for _, body in stated], [unaided[name][n] for n, _ in stated])
+                if stated
+                else None,
+                "shingle_pages": len(stated),
+                "median": round(statistics.median(rates), 1),
+                "spread": [round(min(rates), 1), round(max(rates), 1)],
+                "unit": "pages per CPU-second",
+                "ratio_of_speed": round(statistics.median(rates) * statistics.median(seconds["octad"]) / len(data), 3),
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+                "commit": commit,
+            }
+            print(json.dumps(line))
+            results.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
