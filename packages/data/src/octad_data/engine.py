@@ -132,11 +132,15 @@ def run(recipe: Recipe, folder: Path | str, engine: Engine | None = None, progre
         name = fingerprint(FORMAT, recipe.batching, recipe.sources, [(unit, identity) for _, unit, identity in units])
         segments, counts, parts = list[Path](), list[Counts](), list[Path]()
         decisions: Path | None = None
+        ending: Step | None = None
         for number, (steps, barrier) in enumerate(split_at_barriers(recipe.steps)):
             name = fingerprint(name, steps, barrier)
             segment = folder / "segments" / f"{number}-{name}"
             segment.mkdir(parents=True, exist_ok=True)
             all_steps = steps if barrier is None else (*steps, barrier.signature())
+            if ending is not None:
+                all_steps = (ending, *all_steps)
+            ending = barrier.ending() if barrier is not None and hasattr(barrier, "ending") else None
             found: list[Unit]
             if decisions is None:
                 found = [

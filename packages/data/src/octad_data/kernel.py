@@ -23,12 +23,12 @@ def kernel(function: Function) -> Function:
 
 
 def _drop_stale_code(folder: Path) -> None:
-    """Forget kept machine code when any source of the package has changed since.
+    """Forget kept machine code when a source with kernels has changed since.
 
     numba looks at the file of the function alone, and would keep the old form of what it calls in other files.
     """
-    states = ((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(folder.glob("*.py")))
-    stamp = sha256(repr(list(states)).encode()).hexdigest()
+    sources = (file.read_bytes() for file in sorted(folder.glob("*.py")))
+    stamp = sha256(b"".join(source for source in sources if b"@kernel" in source)).hexdigest()
     kept = folder / "__pycache__" / "kernels.stamp"
     with suppress(OSError):  # a folder that cannot be written was installed whole, and does not change
         if kept.exists() and kept.read_text() == stamp:

@@ -17,6 +17,8 @@ STEPS: Mapping[str, str] = {
     "decontaminate": "octad_data.decontamination:Decontaminate",
     "detect_language": "octad_data.language:DetectLanguage",
     "extract_html": "octad_data.html:ExtractHtml",
+    "duplicate_pieces": "octad_data.exact_duplicate_step:DuplicatePieces",
+    "exact_duplicates": "octad_data.exact_duplicate_step:ExactDuplicates",
     "keep": "octad_data.rules:Keep",
     "near_duplicates": "octad_data.near_duplicate_step:NearDuplicates",
     "rules": "octad_data.rules:Rules",

@@ -34,7 +34,8 @@ class Step(Protocol):
 class Barrier(Protocol):
     """A step that needs all documents before it can speak of one: duplicates, a quantile, a mixture.
 
-    The engine runs `signature()` as the last step on every batch, then `decide` once, then marks the rows.
+    The engine runs `signature()` as the last step on every batch, then `decide` once, then marks the rows. A barrier
+    may also have `ending()`, a step that is run on every batch after it with the columns that it decided.
     """
 
     def signature(self) -> Step:
