@@ -71,7 +71,7 @@ class Bar:
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[seen]}"), TimeElapsedColumn(), TimeRemainingColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=self.console, transient=True) as bars:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
             task = bars.add_task(name, total=total, completed=done, seen="")
             stage = _BarStage(bars, task)
             yield stage
