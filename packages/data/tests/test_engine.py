@@ -32,11 +32,11 @@ def texts(run: Any) -> list[str]:
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """Every file that a run leaves, save its lock, and a hash of its bytes."""
+    """Every file that a run leaves, save its lock and report, and a hash of its bytes."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in (".lock", "report.html")  # which names its folder
     }
 
 

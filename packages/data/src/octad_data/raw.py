@@ -9,7 +9,6 @@ from octad_data.compressed import BROKEN, inner_suffix, open_unpacked
 from octad_data.document import Document
 from octad_data.encoding import decode_text
 from octad_data.errors import DataError
-from octad_data.html import extract_page
 from octad_data.jsonl import read_jsonl
 from octad_data.licences import licence_of_folder, licence_of_text
 from octad_data.markup import extract_latex, split_front_matter
@@ -157,6 +156,8 @@ def _text(record: RawRecord, kind: str, encoding: str | None, max_bytes: int) ->
         text, metadata = ZIP_FORMATS[kind](record.data, max_bytes)
         return text, {"format": kind, **metadata}
     if kind == "html":
+        from octad_data.html import extract_page  # its compiled parts are loaded only where there are pages
+
         page = extract_page(record.data, encoding or record.charset or None)
         known = {name: getattr(page, name) for name in ("title", "author", "date", "language", "site")}
         return page.text, {"format": "html-text", **known}

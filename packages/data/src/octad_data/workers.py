@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from octad_data.errors import DataError
 
+READY = "ready"  # what a worker says first
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -129,6 +131,9 @@ class Pool:
             if worker.pipe in ready:
                 try:
                     outcome = worker.pipe.recv()
+                    if isinstance(outcome, str) and outcome == READY:
+                        worker.since = time.monotonic()  # its start does not count as time of its task
+                        continue
                     worker.is_busy = False
                     if isinstance(outcome, MemoryError):
                         outcome = self._replace(worker, "out of memory")
@@ -148,6 +153,7 @@ class Pool:
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any], memory_mb: int) -> None:
+    pipe.send(READY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
     if memory_mb:
         _limit_memory(memory_mb)

@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from octad_data.errors import DataError
-from octad_data.html import extract_html
 
 MAX_RATIO = 200  # an honest XML file packs to a hundredth at the most
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -109,6 +108,8 @@ def _chapter(page: bytes) -> str:
     try:
         root = ElementTree.fromstring(page)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        from octad_data.html import extract_html
+
         return extract_html(page)
     lines: list[str] = []
     for node in root.iter():
