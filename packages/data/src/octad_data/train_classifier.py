@@ -21,7 +21,7 @@ Rows = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 PRESETS: Mapping[str, ClassifierConfig] = {
     "quality": ClassifierConfig(words=1, min_characters=2, max_characters=4, signal_scale=0.1, c=10.0),
     "toxicity": ClassifierConfig(
-        words=2, min_characters=2, max_characters=5, bits=19, signal_scale=0.05, c=3.0, balanced=True
+        words=1, min_characters=3, max_characters=4, signal_scale=0.05, c=3.0, balanced=True
     ),
 }
 
