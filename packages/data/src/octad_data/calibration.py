@@ -30,8 +30,8 @@ class Calibration:
         """Probabilities in [0, 1] of the logits."""
         if self.kind == "platt":
             x = self.scores[0] * logits + self.scores[1]
-            return np.exp(-np.logaddexp(0.0, -x))
-        return np.interp(logits, self.scores, self.probabilities)
+            return np.asarray(np.exp(-np.logaddexp(0.0, -x)))
+        return np.asarray(np.interp(logits, self.scores, self.probabilities))
 
 
 def platt(logits: Vector, truths: NDArray[np.bool_]) -> Calibration:
@@ -134,7 +134,9 @@ def threshold_for(
     Raises:
         DataError: not exactly one is asked for, it is outside (0, 1], or the precision is not reached anywhere.
     """
-    asked = {k: v for k, v in (("precision", precision), ("recall", recall), ("keep_share", keep_share)) if v is not None}
+    asked = {
+        k: v for k, v in (("precision", precision), ("recall", recall), ("keep_share", keep_share)) if v is not None
+    }
     if len(asked) != 1:
         raise DataError(f"{len(asked)} of precision, recall and keep_share are given; give exactly one")
     ((name, goal),) = asked.items()

@@ -59,10 +59,8 @@ def find_candidates(
 ) -> tuple[int, int]:
     """Write kind, start and end of each candidate in data[place:end] until the arrays are full.
 
-    Args:
-        wanted: bit k set where candidates of kind k are looked for.
-    Returns:
-        how many were written, and the place to go on from (end when done).
+    Bit k of `wanted` is set where candidates of kind k are looked for. Gives how many were written, and the place to go
+    on from (end when done).
     """
     found, start = 0, place
     before = OTHER

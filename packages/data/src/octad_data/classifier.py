@@ -63,7 +63,9 @@ class ClassifierConfig:
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
-                raise DataError(f"{name}={value!r} is not in {low}..{high}; use {name}={getattr(ClassifierConfig, name)}")
+                raise DataError(
+                    f"{name}={value!r} is not in {low}..{high}; use {name}={getattr(ClassifierConfig, name)}"
+                )
         if self.max_characters and self.max_characters < self.min_characters:
             raise DataError(f"max_characters={self.max_characters} is below min_characters={self.min_characters}")
         if not self.c > 0 or not self.signal_scale >= 0:
@@ -162,12 +164,14 @@ class Classifier:
         counts = work.counts[touched]
         values = (1 + np.log(counts.astype(np.float64))) * self.idf[touched]
         parts = sign * values / (np.linalg.norm(values) or 1.0) * self.weights[touched, column]
-        names = ["".join(map(chr, work.points[first:after])) for first, after in work.origins[:found].tolist()]
+        names = ["".join(map(chr, work.room[0][first:after])) for first, after in work.origins[:found].tolist()]
         evidence = [Evidence(*each) for each in zip(names, counts.tolist(), parts.tolist(), strict=True)]
         if self.config.signal_scale:
             z = standardised(signals[None], self.signal_means, self.signal_spreads)[0] * self.config.signal_scale
             pulls = sign * z * self.signal_weights[:, column]
-            evidence += [Evidence(f"signal:{n}", float(v), float(p)) for n, v, p in zip(SIGNALS, signals, pulls, strict=True)]
+            evidence += [
+                Evidence(f"signal:{n}", float(v), float(p)) for n, v, p in zip(SIGNALS, signals, pulls, strict=True)
+            ]
         return sorted(evidence, key=lambda each: -abs(each.weight))[:top]
 
     def threshold_for(
@@ -233,10 +237,13 @@ class Classifier:
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:
                 raise DataError(f"classifier of another version: {path} has format {header['format']}, not {FORMAT}")
-            pairs = [(kind, arrays[f"scores_{i}"], arrays[f"probabilities_{i}"]) for i, kind in enumerate(header["calibrations"])]
+            pairs = [
+                (kind, arrays[f"scores_{i}"], arrays[f"probabilities_{i}"])
+                for i, kind in enumerate(header["calibrations"])
+            ]
             config, labels = ClassifierConfig(**header["config"]), tuple(header["labels"])
-            loaded = cls(config, labels, *(arrays[name] for name in ARRAYS[:6]), tuple(Calibration(*p) for p in pairs),
-                         arrays["held_out"], arrays["truths"])  # fmt: skip
+            calibrations = tuple(Calibration(*pair) for pair in pairs)
+            loaded = cls(config, labels, calibrations=calibrations, **{name: arrays[name] for name in ARRAYS})
         except FileNotFoundError as error:
             raise DataError(f"classifier not found: {path}") from error
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -252,7 +259,9 @@ class Classifier:
                   "signal_spreads": (NUM_SIGNALS,), "signal_weights": (NUM_SIGNALS, logits)}  # fmt: skip
         for name, shape in wanted.items():
             if getattr(self, name).shape != shape:
-                raise DataError(f"classifier broken: {path} has {name} of shape {getattr(self, name).shape}, not {shape}")
+                raise DataError(
+                    f"classifier broken: {path} has {name} of shape {getattr(self, name).shape}, not {shape}"
+                )
 
 
 ARRAYS = ("idf", "weights", "signal_means", "signal_spreads", "signal_weights", "biases", "held_out", "truths")
@@ -265,7 +274,7 @@ def calibrated(logits: Vector, calibrations: Sequence[Calibration]) -> Vector:
         return np.stack([1 - chance, chance], axis=1)
     odds = against_the_rest(logits)
     chances = np.stack([each(odds[:, i]) for i, each in enumerate(calibrations)], axis=1) + 1e-12
-    return chances / chances.sum(axis=1, keepdims=True)
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def against_the_rest(logits: Vector) -> Vector:
@@ -273,7 +282,7 @@ def against_the_rest(logits: Vector) -> Vector:
     top = logits.max(axis=1, keepdims=True)
     powers = np.exp(logits - top)
     rest = powers.sum(axis=1, keepdims=True) - powers
-    return (logits - top) - np.log(np.maximum(rest, 1e-300))
+    return np.asarray((logits - top) - np.log(np.maximum(rest, 1e-300)))
 
 
 def standardised(signals: NDArray[np.float32], means: Vector, spreads: Vector) -> Vector:

@@ -150,11 +150,15 @@ _CHINESE = re.compile(rb"(?<![A-Za-z0-9_.])\d{17}[0-9Xx](?![A-Za-z0-9_])")
 _FRENCH = re.compile(_FREE + rb"[12] ?\d{2} ?\d{2} ?\d[0-9AB] ?\d{3} ?\d{3} ?\d{2}" + _END)
 _BEFORE_PHONE = re.compile(
     rb"(?:t[e\xc3][l\xa9]|telephone|phone|telefon\w?|tel\xc3\xa9fono|t\xc3\xa9l\xc3\xa9phone|fax|mobile?|cell|call|"
-    rb"whats ?app|sms|text|dial|hotline|handy|gsm|\bph|\xe7\x94\xb5\xe8\xaf\x9d|\xe9\x9b\xbb\xe8\xa9\xb1|\xe6\x89\x8b\xe6\x9c\xba|"
+    rb"whats ?app|sms|text|dial|hotline|handy|gsm|\bph|"
+    rb"\xe7\x94\xb5\xe8\xaf\x9d|\xe9\x9b\xbb\xe8\xa9\xb1|\xe6\x89\x8b\xe6\x9c\xba|"  # dian hua, shou ji
     rb"\xd1\x82\xd0\xb5\xd0\xbb|\xd0\xa2\xd0\xb5\xd0\xbb)[^\d]{0,14}\Z",
     re.IGNORECASE,
 )
-_BEFORE_OTHER = re.compile(rb"(?:isbn|issn|doi|arxiv|pmid|ean|upc|gtin|part|order|item|sku|serial|patent|grant|id|no)[^\w]{0,4}(?:1[03])?[^\w]{0,3}\Z", re.I)
+_BEFORE_OTHER = re.compile(
+    rb"(?:isbn|issn|doi|arxiv|pmid|ean|upc|gtin|part|order|item|sku|serial|patent|grant|id|no)[^\w]{0,4}(?:1[03])?[^\w]{0,3}\Z",
+    re.I,
+)
 
 _SPACE = rb"[ .\-\xa0]|\xc2\xa0"
 _INTERNATIONAL = re.compile(
@@ -177,20 +181,18 @@ _NATIONAL = tuple(
     )
 )
 _ANY = re.compile(_FREE + rb"\(?\d(?:[ .\-/()]{0,2}\d){6,13}" + _END)
-_DATE = re.compile(rb"(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)?\d\d|(?:19|20)\d\d ?- ?(?:19|20)\d\d")
-COUNTRY_CODES = frozenset(
-    b"1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86"
-    b" 90 91 92 93 94 95 98".split()
-)  # the one- and two-digit ones of ITU E.164; the others have three and begin with 21-29, 35, 37-38, 42, 50, 59, 67-69 ...
-_THREE_DIGITS = re.compile(rb"2[1-689]|35|37|38|42|50|59|67|68|69|80|85|87|88|96|97|99")
+_DATE = re.compile(
+    rb"(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)?\d\d|(?:19|20)\d\d ?- ?(?:19|20)\d\d"
+)
+_ONE_OR_TWO_DIGITS = re.compile(r"[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")  # of ITU E.164
+_THREE_DIGITS = re.compile(r"2[1-689]|35|37|38|42|50|59|67|68|69|80|85|87|88|96|97|99")
 
 
 def numbers_in(data: bytes, start: int, end: int, begin: int) -> Iterator[Found]:
     """Cards, national numbers and telephone numbers in one row of digits and separators."""
     first, last = max(begin, start - 2), min(len(data), end + 3)
     before = data[max(begin, start - 24) : start]
-    for kind, a, b in _checked(data, first, last, before):
-        yield kind, a, b
+    yield from _checked(data, first, last, before)
     if not _BEFORE_OTHER.search(before):
         yield from phones_in(data, first, last, start, end, before)
 
@@ -239,8 +241,7 @@ def _formed_phones(data: bytes, first: int, last: int, start: int, end: int) -> 
 
 
 def _has_country(digits: str) -> bool:
-    code = digits.encode()
-    return code[:1] in COUNTRY_CODES or code[:2] in COUNTRY_CODES or _THREE_DIGITS.match(code) is not None
+    return (_ONE_OR_TWO_DIGITS.match(digits) or _THREE_DIGITS.match(digits)) is not None
 
 
 def _digits(text: bytes) -> str:

@@ -31,16 +31,23 @@ def fit_logistic(
     Two classes get one logit (of class 1), more get one each. L-BFGS from zero, so the same rows give the same weights.
 
     Args:
-        starts, columns, values: rows in compressed form.
+        starts: row i is starts[i]..starts[i + 1] of the next two.
+        columns: of the values.
+        values: of the rows.
         dense: further columns, shape (rows, any).
         targets: class of each row, in [0, num_classes).
         row_weights: > 0, shape (rows,).
+        num_classes: at least 2.
+        num_columns: of the sparse part.
+        c: weight of the data against the penalty.
         tolerance: of the largest slope, as a share of the first one.
+        max_steps: of L-BFGS.
+
     Returns:
         weights of the sparse columns (num_columns, logits), of the dense ones (any, logits), biases (logits,).
     """
     used, compact = np.unique(columns, return_inverse=True)
-    compact = compact.astype(np.int32)
+    places = compact.astype(np.int32)
     rows, logits = len(targets), 1 if num_classes == 2 else num_classes
     split, end = len(used) * logits, (len(used) + dense.shape[1]) * logits
     wide = dense.astype(np.float64)
@@ -50,7 +57,7 @@ def fit_logistic(
 
     def objective(x: Vector) -> tuple[float, Vector]:
         scores = np.tile(x[end:], (rows, 1))
-        add_products(starts, compact, values, x[:split].reshape(-1, logits), scores)
+        add_products(starts, places, values, x[:split].reshape(-1, logits), scores)
         scores += wide @ x[split:end].reshape(-1, logits)
         if logits == 1:
             margins = signs * scores[:, 0]
@@ -62,7 +69,7 @@ def fit_logistic(
             losses = -(logs * one_hot).sum(axis=1)
             errors = weights[:, None] * (np.exp(logs) - one_hot)
         slope = np.zeros_like(x)
-        add_transposed(starts, compact, values, errors, slope[:split].reshape(-1, logits))
+        add_transposed(starts, places, values, errors, slope[:split].reshape(-1, logits))
         slope[split:end] = (wide.T @ errors).ravel()
         slope[end:] = errors.sum(axis=0)
         slope[:end] += x[:end]
@@ -128,7 +135,7 @@ def add_products(
     weights: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """out += rows @ weights."""
+    """Out += rows @ weights."""
     for row in range(len(starts) - 1):
         for i in range(starts[row], starts[row + 1]):
             for k in range(weights.shape[1]):
@@ -143,7 +150,7 @@ def add_transposed(
     errors: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """out += rows.T @ errors."""
+    """Out += rows.T @ errors."""
     for row in range(len(starts) - 1):
         for i in range(starts[row], starts[row + 1]):
             for k in range(errors.shape[1]):

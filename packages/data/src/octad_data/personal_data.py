@@ -74,6 +74,7 @@ def mask(text: str, spans: Sequence[Span], style: str = "kind", key: str = "") -
     The second form keeps who wrote to whom without saying who; only the holder of the key can test a guess.
 
     Args:
+        text: in which the spans were found.
         spans: in reading order, not overlapping.
         style: `kind` or `hash`.
         key: of the hash (HMAC-SHA256, 40 bits shown); obligatory with `hash`.

@@ -34,7 +34,9 @@ NAME = re.compile(
     re.IGNORECASE,
 )
 VALUE = re.compile(rb"""[:=]{1,2}>?[ \t]{0,3}(["']?)([^\s"'<>,;()\[\]{}]{6,256})(["']?)""")
-PLACEHOLDER = re.compile(rb"your|example|changeme|placeholder|xxx|\*\*|\.\.\.|\$|%|https?:|^<|null|none|true|false", re.I)
+PLACEHOLDER = re.compile(
+    rb"your|example|changeme|placeholder|xxx|\*\*|\.\.\.|\$|%|https?:|^<|null|none|true|false", re.I
+)
 
 
 def token_at(data: bytes, place: int) -> int:

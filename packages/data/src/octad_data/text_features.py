@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.characters import DIGIT, LETTER, MARK, PUNCTUATION, SPACE, SYMBOL, UPPER
+from octad_data.characters import DIGIT, LETTER, PUNCTUATION, SPACE, SYMBOL, UPPER
 from octad_data.kernel import kernel
 from octad_data.texts import Texts
 from octad_data.units import (
     BREAK_UNIT,
     MARK_UNIT,
     NEW_LINE,
-    WORD_UNIT,
     mix,
     next_hash,
     read_points,
     read_units,
     tables,
+    unit_room,
 )
 
 SIGNALS = (
@@ -128,11 +128,7 @@ class Work:
     def __init__(self, texts: Texts, ngrams: Ngrams) -> None:
         longest = int(min(np.diff(texts.offsets).max(initial=0), ngrams.max_bytes))
         self.ngrams = ngrams
-        self.points = np.empty(longest + 1, dtype=np.uint32)
-        self.places = np.empty(longest + 1, dtype=np.int64)
-        self.hashes = np.empty(longest + 1, dtype=np.uint64)
-        self.kinds = np.empty(longest + 1, dtype=np.uint8)
-        self.bounds = np.empty(2 * longest + 2, dtype=np.int64)
+        self.room = unit_room(longest)
         self.counts = np.zeros(1 << ngrams.bits, dtype=np.float32)
         self.touched = np.empty(min(1 << ngrams.bits, longest * ngrams.per_byte() + 1), dtype=np.int32)
         self.origins = np.empty((len(self.touched), 2), dtype=np.int32)
@@ -146,13 +142,30 @@ class Work:
         self.stamp += 1
         return int(count_text(texts.data, start, end, *self.arguments(), self.stamp, signals))
 
-    def arguments(self) -> tuple[object, ...]:
+    def arguments(self) -> "Arguments":
         """What `count_text` takes after the place of the text."""
         n = self.ngrams
         sizes = (n.words, n.min_characters, n.max_characters, n.bits)
-        arrays = (self.points, self.places, self.hashes, self.kinds, self.bounds, self.counts)
-        more = (self.touched, self.origins, self.seen)
-        return (*tables(), *sizes, *arrays, *more)
+        return (*tables(), *sizes, *self.room, self.counts, self.touched, self.origins, self.seen)
+
+
+Arguments = tuple[
+    NDArray[np.uint8],
+    NDArray[np.uint32],
+    int,
+    int,
+    int,
+    int,
+    NDArray[np.uint32],
+    NDArray[np.int64],
+    NDArray[np.uint64],
+    NDArray[np.uint8],
+    NDArray[np.int64],
+    NDArray[np.float32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int64],
+]
 
 
 @kernel
@@ -180,11 +193,8 @@ def count_text(
 ) -> int:
     """Counts and signals of one text; the number of columns touched.
 
-    Args:
-        counts: all zero before; 2**bits long.
-        touched, origins: written; the columns that are not zero now, and the points of the first n-gram in each.
-        seen, stamp: a table that tells distinct words, and a number that no earlier text had.
-        signals: written.
+    `counts` (2**bits long) is all zero before, and `stamp` a number that no earlier text had in `seen`; `touched` gets
+    the columns that are not zero now, `origins` the points of the first n-gram in each, `signals` the signals.
     """
     n = read_points(data, start, end, points, places)
     units = read_units(points, n, classes, lower, hashes, kinds, bounds)

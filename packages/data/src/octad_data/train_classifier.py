@@ -20,9 +20,7 @@ Rows = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 # Chosen by cross-validation (benchmarks/classifier.py): on web pages with human labels, and on labelled messages.
 PRESETS: Mapping[str, ClassifierConfig] = {
     "quality": ClassifierConfig(words=1, min_characters=2, max_characters=4, signal_scale=0.1, c=10.0),
-    "toxicity": ClassifierConfig(
-        words=1, min_characters=3, max_characters=4, signal_scale=0.05, c=3.0, balanced=True
-    ),
+    "toxicity": ClassifierConfig(words=1, min_characters=3, max_characters=4, signal_scale=0.05, c=3.0, balanced=True),
 }
 
 
@@ -212,7 +210,11 @@ def _fit(
     spreads = np.maximum(read.signals[rows].std(axis=0, dtype=np.float64), 1e-3)
     mine = targets[rows]
     counts = np.bincount(mine, minlength=classes)
-    weights = (len(mine) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[mine] if config.balanced else np.ones(len(mine))
+    weights = (
+        (len(mine) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[mine]
+        if config.balanced
+        else np.ones(len(mine))
+    )
     dense = _dense(read, rows, means, spreads, config)
     matrix = _weighted(read, rows, idf)
     size = 1 << config.bits
@@ -233,9 +235,7 @@ def _weighted(read: Features, rows: NDArray[np.int64], idf: NDArray[np.float32])
     return starts, columns, values
 
 
-def _calibrations(
-    logits: Vector, targets: NDArray[np.int64], config: ClassifierConfig
-) -> tuple[Calibration, ...]:
+def _calibrations(logits: Vector, targets: NDArray[np.int64], config: ClassifierConfig) -> tuple[Calibration, ...]:
     fit = platt if config.calibration == "platt" else isotonic
     if logits.shape[1] == 1:
         return (fit(logits[:, 0], targets == 1),)
@@ -288,6 +288,6 @@ def _plain(label: object) -> str:
 
 def _is_number(name: str) -> bool:
     try:
-        return np.isfinite(float(name)).item()
+        return bool(np.isfinite(float(name)))
     except ValueError:
         return False

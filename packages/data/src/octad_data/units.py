@@ -22,6 +22,16 @@ def tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     return character_classes(), lower_case()
 
 
+UnitRoom = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]
+
+
+def unit_room(size_bytes: int) -> UnitRoom:
+    """Points, places, hashes, kinds and bounds: what `read_points` and `read_units` write for so many bytes."""
+    n = size_bytes + 8
+    numbers = np.empty(n, np.uint32), np.empty(n, np.int64), np.empty(n, np.uint64)
+    return (*numbers, np.empty(n, np.uint8), np.empty(2 * n, np.int64))
+
+
 @kernel
 def mix(x: np.uint64) -> np.uint64:
     """A bijection of 64 bits in which each input bit moves half of the output bits."""
@@ -33,7 +43,7 @@ def mix(x: np.uint64) -> np.uint64:
 @kernel
 def next_hash(before: np.uint64, value: np.uint64) -> np.uint64:
     """The hash of a sequence that is longer by one value; not yet mixed."""
-    return (before ^ (before >> SHIFT)) * MULTIPLIER + value
+    return (before ^ value) * MULTIPLIER + (before >> SHIFT)
 
 
 @kernel
@@ -46,13 +56,18 @@ def read_points(
 ) -> int:
     """Code points of data[start:end] and where each begins; the number of them. A cut last character is left out.
 
-    Args:
-        points: written; at least end - start long.
-        places: written; at least end - start + 1 long, the last one written is the end.
+    `points` and `places` are written, at least end - start + 1 long; the last place is the end.
     """
-    n, place = 0, start
+    n, place, safe = 0, start, len(data) - 4
     while place < end:
-        point, after = decode_at(data, place) if place + 4 <= len(data) or data[place] < 0x80 else _careful(data, place)
+        byte = data[place]
+        if byte < 0x80:
+            points[n] = byte
+            places[n] = place
+            n += 1
+            place += 1
+            continue
+        point, after = decode_at(data, place) if place <= safe else _careful(data, place)
         if after > end:
             break
         points[n] = point if point <= 0x10FFFF else 0xFFFD  # only broken UTF-8 has more
@@ -85,10 +100,8 @@ def read_units(
     """Units of n code points, lower-cased: hash, kind, first point and point after; the number of them.
 
     A word is a run of letters, marks and digits; a character of a script without spaces is a word of its own; a sign
-    repeated (`!!!`) is one unit, as is a run of line ends. Other white space only separates.
-
-    Args:
-        hashes, kinds, bounds: written; at least n, n and 2 n long.
+    repeated (`!!!`) is one unit, as is a run of line ends. Other white space only separates. `hashes`, `kinds` and
+    `bounds` are written, at least n, n and 2 n long.
     """
     units, i = 0, 0
     while i < n:
@@ -104,8 +117,12 @@ def read_units(
                 while i < n and classes[points[i]] & MARK and not classes[points[i]] & UNSPACED:
                     i += 1
             else:
-                while i < n and classes[points[i]] & WORD and not classes[points[i]] & UNSPACED:
-                    hashed = next_hash(hashed, np.uint64(lower[points[i]]))
+                while i < n:
+                    point = points[i]
+                    bits = classes[point]
+                    if not bits & WORD or bits & UNSPACED:
+                        break
+                    hashed = next_hash(hashed, np.uint64(lower[point]))
                     i += 1
         elif bits & SPACE:
             if point != NEW_LINE:
