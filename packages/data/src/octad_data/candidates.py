@@ -19,6 +19,7 @@ OTHER, DIGIT, LOWER, UPPER, HIGH = 0, 1, 2, 4, 8
 LETTER = LOWER | UPPER | HIGH  # a byte of a character outside ASCII counts as a letter here
 MAX_GAP = 2  # separators between two digits of one number
 MAX_HOST = 256
+MAX_ADDRESS = 45  # bytes of an IPv6 address
 
 
 @cache
@@ -62,11 +63,11 @@ def find_candidates(
     Bit k of `wanted` is set where candidates of kind k are looked for. Gives how many were written, and the place to go
     on from (end when done).
     """
-    found, start = 0, place
+    found, start, number_until = 0, place, place
     before = OTHER
     if place > 0:
         before = int(np.int64(classes[data[place - 1]]))
-    while place < end and found < len(kinds) - 1:
+    while place < end and found < len(kinds) - 2:
         byte = data[place]
         bits = classes[byte]
         kind, after = 0, place + 1
@@ -79,18 +80,21 @@ def find_candidates(
                     kind = LETTERS_DIGITS
         elif bits & DIGIT:
             if not before & DIGIT:
-                if is_quad(data, place, end, classes):
+                if wanted >> QUAD & 1 and is_quad(data, place, end, classes):
                     kinds[found], starts[found], ends[found] = QUAD, place, place + 15
                     found += 1
-                digits, after = number_end(data, place, end, classes)
-                kind = NUMBER if digits >= 7 else 0
+                if place >= number_until:
+                    digits, number_until = number_end(data, place, end, classes)
+                    if digits >= 7 and wanted >> NUMBER & 1:
+                        kinds[found], starts[found], ends[found] = NUMBER, place, number_until
+                        found += 1
         elif byte == 64:  # @
             kind = AT
         elif byte == 58 or byte == 61:  # : and =
             if byte == 58 and place + 2 < end and data[place + 1] == 47 and data[place + 2] == 47:
                 kind = CREDENTIALS if has_user(data, place + 3, end) else 0
             else:
-                kind = assignment_or_colons(data, place, end, classes, endings)
+                kind, after = assignment_or_colons(data, place, end, classes, endings)
         elif byte == 45 and place + 10 < end and data[place + 4] == 45 and data[place + 5] == 66:  # -----B
             kind = PREFIX
         elif byte == 44 and before & DIGIT and place - start >= 6 and data[place - 4] != 44:  # ,
@@ -155,19 +159,22 @@ def has_user(data: NDArray[np.uint8], place: int, end: int) -> bool:
 @kernel
 def assignment_or_colons(
     data: NDArray[np.uint8], place: int, end: int, classes: NDArray[np.uint8], endings: NDArray[np.bool_]
-) -> int:
-    """ASSIGNMENT if the name before `:` or `=` ends like that of a secret; COLONS at a colon of a long hex address."""
+) -> tuple[int, int]:
+    """ASSIGNMENT if the name before `:` or `=` ends like that of a secret; COLONS at the first colon of an address.
+
+    And the place to go on from.
+    """
     back = place
     while back > 3 and place - back < 4 and not classes[data[back - 1]]:
         back -= 1
     if back >= 3 and classes[data[back - 1]] & LETTER:
         first, second, third = np.int64(data[back - 3]), np.int64(data[back - 2]), np.int64(data[back - 1])
         if endings[(first * 961 + second * 31 + third) & 0xFFFF]:
-            return ASSIGNMENT
+            return ASSIGNMENT, place + 1
     if data[place] != 58:
-        return 0
+        return 0, place + 1
     colons, has_double, at = 0, False, place
-    while at < min(end, place + 40):
+    while at < end:
         byte = data[at]
         if byte == 58:
             colons += 1
@@ -175,4 +182,6 @@ def assignment_or_colons(
         elif not (classes[byte] & DIGIT or 97 <= byte <= 102 or 65 <= byte <= 70):
             break
         at += 1
-    return COLONS if has_double or colons >= 7 else 0
+    if at - place > MAX_ADDRESS or not (has_double or colons >= 7):
+        return 0, at
+    return COLONS, at

@@ -86,7 +86,7 @@ class Evidence:
     """One thing that a classifier saw in a text.
 
     Attributes:
-        feature: the n-gram as it first stands in the text, or `signal:name`.
+        feature: `words:`, `characters:` and the n-gram as it first stands in the text, or `signal:` and its name.
         amount: how often it occurs, or the signal's value.
         weight: what it adds to the logit.
     """
@@ -164,7 +164,8 @@ class Classifier:
         counts = work.counts[touched]
         values = (1 + np.log(counts.astype(np.float64))) * self.idf[touched]
         parts = sign * values / (np.linalg.norm(values) or 1.0) * self.weights[touched, column]
-        names = ["".join(map(chr, work.room[0][first:after])) for first, after in work.origins[:found].tolist()]
+        points, kinds = work.room[0], ("words:", "characters:")
+        names = [kinds[k] + "".join(map(chr, points[a:b])) for a, b, k in work.origins[:found].tolist()]
         evidence = [Evidence(*each) for each in zip(names, counts.tolist(), parts.tolist(), strict=True)]
         if self.config.signal_scale:
             z = standardised(signals[None], self.signal_means, self.signal_spreads)[0] * self.config.signal_scale
@@ -232,7 +233,7 @@ class Classifier:
             DataError: the file is missing, broken or of another kind.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:

@@ -25,7 +25,7 @@ FILE_ENDINGS = frozenset(b"png jpg jpeg gif svg webp css js ico pdf mp4 json htm
 _LOCAL_EDGE = b".!#$%&'*+/=?^`{|}~-"
 
 
-def email_at(data: bytes, place: int, begin: int) -> Found | None:
+def email_at(data: bytes, place: int) -> Found | None:
     """The address around the `@` at a place: dotted words, `@`, and a domain with a top level of letters."""
     domain = _DOMAIN.match(data, place + 1, place + 256)
     if domain is None:
@@ -33,7 +33,7 @@ def email_at(data: bytes, place: int, begin: int) -> Found | None:
     top = domain.group().rpartition(b".")[2].lower()
     if top in FILE_ENDINGS:  # icon@2x.png
         return None
-    local = _LOCAL_END.search(data, max(begin, place - 64), place)
+    local = _LOCAL_END.search(data, max(0, place - 64), place)
     if local is None:
         return None
     name = local.group()
@@ -73,12 +73,12 @@ def quad_at(data: bytes, place: int, public_only: bool) -> Found | None:
 _HEX = re.compile(rb"[0-9A-Fa-f:]{2,45}(?:\.\d{1,3}){0,3}")
 
 
-def colons_at(data: bytes, place: int, begin: int, public_only: bool) -> Found | None:
+def colons_at(data: bytes, place: int, public_only: bool) -> Found | None:
     """The IPv6 address around a colon."""
     start = place
-    while start > begin and place - start < 40 and data[start - 1] in b"0123456789abcdefABCDEF:":
+    while start > 0 and place - start < 40 and data[start - 1] in b"0123456789abcdefABCDEF:":
         start -= 1
-    if start > begin and (data[start - 1 : start].isalnum() or data[start - 1] in b"_."):
+    if start > 0 and (data[start - 1 : start].isalnum() or data[start - 1] in b"_."):
         return None
     found = _HEX.match(data, start, start + 64)
     if found is None or (data[found.end() : found.end() + 1].isalnum()):
@@ -94,7 +94,7 @@ def _address(text: bytes, start: int, end: int, public_only: bool) -> Found | No
         address = ipaddress.ip_address(text.decode("ascii", "replace"))
     except ValueError:
         return None
-    return None if public_only and not address.is_global else ("ip", start, end)
+    return None if public_only and (not address.is_global or address.is_multicast) else ("ip", start, end)
 
 
 def iban_at(data: bytes, place: int) -> Found | None:
@@ -128,12 +128,12 @@ def credentials_at(data: bytes, place: int) -> Found | None:
     return "url_credentials", found.start(1), found.end(2)
 
 
-_COORDINATES = re.compile(rb"(?<![\d.])([+-]?\d{1,2}\.\d{4,15})\xc2?\xb0?, ?([+-]?\d{1,3}\.\d{4,15})(?![\d.])")
+_COORDINATES = re.compile(rb"(?<![\d.])([+-]?\d{1,2}\.\d{4,15})\xc2?\xb0?, ?([+-]?\d{1,3}\.\d{4,15})(?!\w|\.\d)")
 
 
-def coordinates_at(data: bytes, place: int, begin: int) -> Found | None:
+def coordinates_at(data: bytes, place: int) -> Found | None:
     """A latitude and a longitude with four or more decimals around a comma."""
-    found = _COORDINATES.search(data, max(begin, place - 21), place + 24)
+    found = _COORDINATES.search(data, max(0, place - 21), place + 24)
     if found is None or abs(float(found.group(1))) > 90 or abs(float(found.group(2))) > 180:
         return None
     return "coordinates", found.start(1), found.end(2)
@@ -188,10 +188,10 @@ _ONE_OR_TWO_DIGITS = re.compile(r"[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1
 _THREE_DIGITS = re.compile(r"2[1-689]|35|37|38|42|50|59|67|68|69|80|85|87|88|96|97|99")
 
 
-def numbers_in(data: bytes, start: int, end: int, begin: int) -> Iterator[Found]:
+def numbers_in(data: bytes, start: int, end: int) -> Iterator[Found]:
     """Cards, national numbers and telephone numbers in one row of digits and separators."""
-    first, last = max(begin, start - 2), min(len(data), end + 3)
-    before = data[max(begin, start - 24) : start]
+    first, last = max(0, start - 2), min(len(data), end + 3)
+    before = data[max(0, start - 24) : start]
     yield from _checked(data, first, last, before)
     if not _BEFORE_OTHER.search(before):
         yield from phones_in(data, first, last, start, end, before)
@@ -216,7 +216,8 @@ def _checked(data: bytes, first: int, last: int, before: bytes) -> Iterator[Foun
 def phones_in(data: bytes, first: int, last: int, start: int, end: int, before: bytes) -> Iterator[Found]:
     """Telephone numbers: with a country code; in the forms of North America and Europe; any after a word like `tel`."""
     formed = list(_formed_phones(data, first, last, start, end))
-    yield from formed
+    for kind, a, b in formed:
+        yield kind, a + (data[a] == 40 and b")" not in data[a:b]), b
     if not formed and _BEFORE_PHONE.search(before):
         named = _ANY.search(data, first, last)
         if named and named.start() <= start and not _DATE.match(named.group()):

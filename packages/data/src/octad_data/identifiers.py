@@ -44,7 +44,7 @@ def is_card(digits: str) -> bool:
         or (n == 14 and (300 <= three <= 305 or two in (36, 38, 39)))  # Diners Club
         or (16 <= n <= 19 and two == 62)  # UnionPay
     )
-    return issued and len(set(digits)) > 2 and luhn(digits)
+    return issued and len(set(digits)) > 1 and luhn(digits)
 
 
 def is_us_social_security(digits: str) -> bool:

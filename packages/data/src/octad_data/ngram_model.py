@@ -96,7 +96,7 @@ class NgramModel:
             DataError: the file is missing, broken or of another kind.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             version, order, unit, vocabulary = (int(number) for number in arrays["numbers"])
             if version != FORMAT or not 1 <= order <= MAX_ORDER:

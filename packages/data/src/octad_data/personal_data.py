@@ -4,9 +4,10 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from octad_data import candidates as c
 from octad_data import contacts
@@ -28,6 +29,7 @@ CANDIDATES_OF = {
 ORDER = ("url_credentials", "secret", "iban", "card", "national_id", "ip", "email", "coordinates", "phone")
 ROOM = 1 << 14  # candidates a call of the kernel; it goes on where it stopped
 STYLES = ("kind", "hash")
+Room = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 class Span(NamedTuple):
@@ -173,72 +175,69 @@ def checked_style(style: str, key: str) -> None:
 
 def _find(texts: Texts, kinds: tuple[str, ...], public_only: bool) -> list[list[Span]]:
     """Findings of each text, in bytes from its beginning."""
-    data, out, wanted = texts.data.tobytes(), list[list[Span]](), set(kinds)
+    wanted, out = set(kinds), list[list[Span]]()
     bits = sum(1 << number for number in {n for kind in kinds for n in CANDIDATES_OF[kind]})
-    arrays = tuple(np.empty(ROOM, dtype=np.int64) for _ in range(3))
+    room = (np.empty(ROOM, dtype=np.int64), np.empty(ROOM, dtype=np.int64), np.empty(ROOM, dtype=np.int64))
     for row in range(len(texts)):
-        begin, end = int(texts.offsets[row]), int(texts.offsets[row + 1])
-        found = [
-            each for each in _verified(data, texts.data, begin, end, bits, arrays, public_only) if each[0] in wanted
-        ]
-        out.append(_apart(found, begin, end))
+        array = texts.data[texts.offsets[row] : texts.offsets[row + 1]]
+        found = {each for each in _verified(array, bits, room, public_only) if each[0] in wanted}
+        out.append(_apart(found))
     return out
 
 
-def _verified(
-    data: bytes, array: np.ndarray, begin: int, end: int, bits: int, room: tuple[np.ndarray, ...], public_only: bool
-) -> Iterator[contacts.Found]:
+def _verified(array: NDArray[np.uint8], bits: int, room: Room, public_only: bool) -> Iterator[contacts.Found]:
     tables = (c.byte_classes(), c.trigrams(False), c.trigrams(True))
-    place = begin
+    data, place, end = b"", 0, len(array)
     while place < end:
         count, place = c.find_candidates(array, place, end, *tables, bits, *room)
-        for kind, start, after in zip(*(each[:count].tolist() for each in room), strict=True):
+        if count and not data:
+            data = array.tobytes()
+        kinds, starts, ends = (each[:count].tolist() for each in room)
+        for kind, start, after in zip(kinds, starts, ends, strict=True):
             if kind == c.NUMBER:
-                yield from contacts.numbers_in(data, start, after, begin)
+                yield from contacts.numbers_in(data, start, after)
                 continue
-            found = _one(data, kind, start, begin, public_only)
+            found = _one(data, kind, start, public_only)
             if found:
                 yield found
 
 
-def _one(data: bytes, kind: int, place: int, begin: int, public_only: bool) -> contacts.Found | None:
+def _one(data: bytes, kind: int, place: int, public_only: bool) -> contacts.Found | None:
     if kind == c.AT:
-        return contacts.email_at(data, place, begin)
+        return contacts.email_at(data, place)
     if kind == c.QUAD:
         return contacts.quad_at(data, place, public_only)
     if kind == c.COLONS:
-        return contacts.colons_at(data, place, begin, public_only)
+        return contacts.colons_at(data, place, public_only)
     if kind == c.LETTERS_DIGITS:
         return contacts.iban_at(data, place)
     if kind == c.CREDENTIALS:
         return contacts.credentials_at(data, place)
     if kind == c.COORDINATES:
-        return contacts.coordinates_at(data, place, begin)
+        return contacts.coordinates_at(data, place)
     start, end = (place, token_at(data, place)) if kind == c.PREFIX else assigned_at(data, place)
     return ("secret", start, end) if end else None
 
 
-def _apart(found: list[contacts.Found], begin: int, end: int) -> list[Span]:
-    """Findings that lie inside the text, the surer kind first where two overlap."""
-    taken: list[tuple[int, int, str]] = []
-    found = [each for each in set(found) if begin <= each[1] and each[2] <= end]
-    last = begin
-    groups: list[list[contacts.Found]] = []
-    for each in sorted(found, key=lambda f: (f[1], -f[2])):
+def _apart(found: Iterable[contacts.Found]) -> list[Span]:
+    """Findings in order of place; where some overlap, the surer kind, and then the longer."""
+    groups, last = list[list[contacts.Found]](), 0
+    for each in sorted(found, key=lambda f: (f[1], -f[2], f[0])):
         if not groups or each[1] >= last:
             groups.append([])
         groups[-1].append(each)
         last = max(last, each[2])
+    out = []
     for group in groups:
-        mine: list[tuple[int, int, str]] = []
-        for kind, a, b in sorted(group, key=lambda f: (ORDER.index(f[0]), f[1] - f[2], f[1])):
-            if all(b <= x or a >= y for x, y, _ in mine):
-                mine.append((a, b, kind))
-        taken += sorted(mine)
-    return [Span(kind, a - begin, b - begin) for a, b, kind in taken]
+        mine = list[contacts.Found]()
+        for each in sorted(group, key=lambda f: (ORDER.index(f[0]), f[1] - f[2], f[1])):
+            if all(each[2] <= other[1] or each[1] >= other[2] for other in mine):
+                mine.append(each)
+        out += [Span(*each) for each in sorted(mine, key=lambda f: f[1])]
+    return out
 
 
-def _masked(texts: Texts, found: list[list[Span]], style: str, key: str) -> "pa.Array":
+def _masked(texts: Texts, found: list[list[Span]], style: str, key: str) -> "pa.Array[Any]":
     import pyarrow as pa
 
     data, parts, sizes = texts.data.tobytes(), list[bytes](), [0]

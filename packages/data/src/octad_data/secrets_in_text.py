@@ -70,7 +70,7 @@ def assigned_at(data: bytes, place: int) -> tuple[int, int]:
         return 0, 0
     quote, value, closing = found.groups()
     if not quote and not closing:
-        value = value.rstrip(b".!?:")
+        value = value.rstrip(b".!?:|`*")
     if len(value) < (6 if quote else 8) or not _is_mixed(value) or PLACEHOLDER.search(value):
         return 0, 0
     if entropy(value) < (3.0 if len(value) > 16 else 2.5) or (not quote and (b"." in value and b"_" in value)):

@@ -131,7 +131,7 @@ class Work:
         self.room = unit_room(longest)
         self.counts = np.zeros(1 << ngrams.bits, dtype=np.float32)
         self.touched = np.empty(min(1 << ngrams.bits, longest * ngrams.per_byte() + 1), dtype=np.int32)
-        self.origins = np.empty((len(self.touched), 2), dtype=np.int32)
+        self.origins = np.empty((len(self.touched), 3), dtype=np.int32)
         self.seen = np.zeros(2 << SEEN_BITS, dtype=np.int64)
         self.stamp = 0
 
@@ -194,7 +194,8 @@ def count_text(
     """Counts and signals of one text; the number of columns touched.
 
     `counts` (2**bits long) is all zero before, and `stamp` a number that no earlier text had in `seen`; `touched` gets
-    the columns that are not zero now, `origins` the points of the first n-gram in each, `signals` the signals.
+    the columns that are not zero now, `origins` the points of the first n-gram in each and
+    whether it is one of characters, `signals` the signals.
     """
     n = read_points(data, start, end, points, places)
     units = read_units(points, n, classes, lower, hashes, kinds, bounds)
@@ -232,6 +233,7 @@ def count_words(
                 touched[found] = column
                 origins[found, 0] = bounds[2 * (i - k + 1)]
                 origins[found, 1] = bounds[2 * i + 1]
+                origins[found, 2] = 0
                 found += 1
             counts[column] += 1
     return found
@@ -277,6 +279,7 @@ def count_characters(
                     touched[found] = column
                     origins[found, 0] = begins[(length - k) % largest]
                     origins[found, 1] = i + 1
+                    origins[found, 2] = 1
                     found += 1
                 counts[column] += 1
     return found

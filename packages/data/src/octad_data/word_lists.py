@@ -40,7 +40,7 @@ class WordMatcher:
 
     An entry is met where its words stand in a row, in any case, whatever white space or signs (but no line end) are
     between them; never inside a longer word. In scripts without spaces a character is a word, so an entry is met
-    wherever its characters stand. An entry of signs (an emoji) is met as a run of them.
+    wherever its characters stand. An entry of signs only (an emoji) is met where they stand in a row, each once or more.
 
     Args:
         entries: words and phrases; the empty ones are left out.
@@ -212,6 +212,7 @@ def match_texts(
                 break
             units = read_units(points, n, classes, lower, hashes, kinds, bounds)
             taken = units if places[n] + 3 >= end else units_to_take(kinds, units)
+            next_point = bounds[2 * taken] if taken < units else n
             if has_signs:
                 hits[row] += match_signs(hashes, kinds, bounds, units, taken, characters, keys, numbers, filtered,
                                          is_length, hits[row], found)  # fmt: skip
@@ -222,12 +223,8 @@ def match_texts(
                                        filtered, is_length, hits[row], found)  # fmt: skip
                 words[row] += starts
                 u += 1
-            if taken >= units:
-                characters += n
-                place = places[n]
-                continue
-            characters += bounds[2 * taken]
-            place = places[bounds[2 * taken]]
+            characters += next_point
+            place = places[next_point]
 
 
 @kernel
