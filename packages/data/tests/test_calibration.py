@@ -69,7 +69,7 @@ def test_thresholds_reach_what_was_asked_for() -> None:
 def test_thresholds_do_not_split_ties_and_say_what_cannot_be() -> None:
     chances, truths = np.array([0.5, 0.5, 0.5, 0.2]), np.array([1, 0, 1, 0], dtype=bool)
     assert threshold_for(chances, truths, recall=0.5).keep_share == 0.75
-    with pytest.raises(DataError, match="the best is 0.667"):
+    with pytest.raises(DataError, match=r"the best is 0\.667"):
         threshold_for(chances, truths, precision=0.9)
     with pytest.raises(DataError, match="exactly one"):
         threshold_for(chances, truths, precision=0.9, recall=0.9)

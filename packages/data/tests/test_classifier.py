@@ -14,7 +14,23 @@ from octad_data.step import to_batch
 from octad_data.texts import Texts
 from octad_data.train_classifier import PRESETS, choose_config, cross_validate, fold_of, train_classifier
 
-GOOD = ["the", "theory", "of", "light", "and", "of", "matter", "explains", "how", "stars", "form", "and", "why", "they", "shine"]
+GOOD = [
+    "the",
+    "theory",
+    "of",
+    "light",
+    "and",
+    "of",
+    "matter",
+    "explains",
+    "how",
+    "stars",
+    "form",
+    "and",
+    "why",
+    "they",
+    "shine",
+]
 BAD = ["buy", "cheap", "pills", "now", "click", "here", "best", "price", "free", "win", "casino", "bonus", "subscribe"]
 SMALL = ClassifierConfig(bits=14)
 
@@ -73,7 +89,7 @@ def test_a_broken_file_is_named(trained: Classifier, tmp_path) -> None:
     whole = path.read_bytes()
     for size in (0, 10, 1000, len(whole) - 30):
         path.write_bytes(whole[:size])
-        with pytest.raises(DataError, match="broken: .*quality"):
+        with pytest.raises(DataError, match=r"broken: .*quality"):
             Classifier.load(path)
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(DataError, match="broken"):
@@ -85,7 +101,11 @@ def test_a_broken_file_is_named(trained: Classifier, tmp_path) -> None:
 @pytest.mark.parametrize("calibration", ["platt", "isotonic"])
 def test_three_classes_have_one_probability_each(calibration: str) -> None:
     rng = random.Random(3)
-    sets = [GOOD, BAD, ["le", "chat", "dort", "sur", "la", "chaise", "et", "la", "souris", "danse", "dans", "le", "jardin"]]
+    sets = [
+        GOOD,
+        BAD,
+        ["le", "chat", "dort", "sur", "la", "chaise", "et", "la", "souris", "danse", "dans", "le", "jardin"],
+    ]
     labels = ["good", "bad", "french"] * 40
     texts = [" ".join(rng.choices(sets[i % 3], k=8)) for i in range(120)]
     found = train_classifier(texts, labels, replace(SMALL, balanced=True, calibration=calibration))
@@ -152,7 +172,7 @@ def test_score_adds_a_column_and_drops_below_the_threshold(trained: Classifier, 
         Score(path, label="2")(batch)
     with pytest.raises(DataError, match="not found"):
         Score(str(tmp_path / "missing"))(batch)
-    with pytest.raises(DataError, match="at_least=0.9"):
+    with pytest.raises(DataError, match=r"at_least=0\.9"):
         Score(path, at_least=0.9, at_most=0.1)
 
 

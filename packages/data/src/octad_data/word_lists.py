@@ -40,7 +40,8 @@ class WordMatcher:
 
     An entry is met where its words stand in a row, in any case, whatever white space or signs (but no line end) are
     between them; never inside a longer word. In scripts without spaces a character is a word, so an entry is met
-    wherever its characters stand. An entry of signs only (an emoji) is met where they stand in a row, each once or more.
+    wherever its characters stand. An entry of signs only (an emoji) is met where they stand in a
+    row, each once or more.
 
     Args:
         entries: words and phrases; the empty ones are left out.
