@@ -17,7 +17,7 @@ ASSIGNED = ("ord", "swd", "pwd", "ass", "ken", "ret", "key", "als")  # how names
 
 OTHER, DIGIT, LOWER, UPPER, HIGH = 0, 1, 2, 4, 8
 LETTER = LOWER | UPPER | HIGH  # a byte of a character outside ASCII counts as a letter here
-MAX_GAP = 2  # separators between two digits of one number
+MAX_GAP = 3  # separators between two digits of one number
 MAX_HOST = 256
 MAX_ADDRESS = 45  # bytes of an IPv6 address
 
@@ -109,7 +109,7 @@ def find_candidates(
 
 @kernel
 def number_end(data: NDArray[np.uint8], place: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
-    """Digits of the number that begins at a place, with up to two of ` .-/()` or one no-break space between them."""
+    """Digits of the number that begins at a place, with up to three of ` .-/()` or no-break spaces between them."""
     digits, after, gap = 0, place, 0
     while place < end:
         byte = data[place]

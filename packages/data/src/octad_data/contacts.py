@@ -149,10 +149,10 @@ _CPF = re.compile(_FREE + rb"\d{3}\.\d{3}\.\d{3}-\d{2}" + _END)
 _CHINESE = re.compile(rb"(?<![A-Za-z0-9_.])\d{17}[0-9Xx](?![A-Za-z0-9_])")
 _FRENCH = re.compile(_FREE + rb"[12] ?\d{2} ?\d{2} ?\d[0-9AB] ?\d{3} ?\d{3} ?\d{2}" + _END)
 _BEFORE_PHONE = re.compile(
-    rb"(?:t[e\xc3][l\xa9]|telephone|phone|telefon\w?|tel\xc3\xa9fono|t\xc3\xa9l\xc3\xa9phone|fax|mobile?|cell|call|"
-    rb"whats ?app|sms|text|dial|hotline|handy|gsm|\bph|"
-    rb"\xe7\x94\xb5\xe8\xaf\x9d|\xe9\x9b\xbb\xe8\xa9\xb1|\xe6\x89\x8b\xe6\x9c\xba|"  # dian hua, shou ji
-    rb"\xd1\x82\xd0\xb5\xd0\xbb|\xd0\xa2\xd0\xb5\xd0\xbb)[^\d]{0,14}\Z",
+    rb"(?:(?<![A-Za-z\x80-\xff])(?:(?:tele?(?:f|ph)o|t\xc3\xa9l|tel(?![a-z])|rufn|handyn|whats ?app)[^\d\n]{0,24}"
+    rb"|(?:fax|cell|call|sms|text|dial|hotline|handy|gsm|ph|phones?|mobile?)(?![a-z\x80-\xff])[^\d\n]{0,14})"
+    rb"|(?:\xe7\x94\xb5\xe8\xaf\x9d|\xe9\x9b\xbb\xe8\xa9\xb1|\xe6\x89\x8b\xe6\x9c\xba"  # Chinese: dian hua, shou ji
+    rb"|\xd1\x82\xd0\xb5\xd0\xbb|\xd0\xa2\xd0\xb5\xd0\xbb)[^\d\n]{0,24})\Z",  # Russian: tel
     re.IGNORECASE,
 )
 _BEFORE_OTHER = re.compile(
@@ -180,7 +180,7 @@ _NATIONAL = tuple(
         rb"0\d-\d{4}-\d{4}",
     )
 )
-_ANY = re.compile(_FREE + rb"\(?\d(?:[ .\-/()]{0,2}\d){6,13}" + _END)
+_ANY = re.compile(_FREE + rb"\(?\d(?:(?:[ .\-/()]|\xc2\xa0){0,3}\d){6,13}" + _END)
 _DATE = re.compile(
     rb"(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)?\d\d|(?:19|20)\d\d ?- ?(?:19|20)\d\d"
 )
@@ -191,7 +191,7 @@ _THREE_DIGITS = re.compile(r"2[1-689]|35|37|38|42|50|59|67|68|69|80|85|87|88|96|
 def numbers_in(data: bytes, start: int, end: int) -> Iterator[Found]:
     """Cards, national numbers and telephone numbers in one row of digits and separators."""
     first, last = max(0, start - 2), min(len(data), end + 3)
-    before = data[max(0, start - 24) : start]
+    before = data[max(0, start - 40) : start]
     yield from _checked(data, first, last, before)
     if not _BEFORE_OTHER.search(before):
         yield from phones_in(data, first, last, start, end, before)

@@ -374,30 +374,30 @@ def score_texts(
     """Write sum of log p and number of units of each text."""
     rolling = np.zeros(order + 1, dtype=np.uint64)  # rolling[k]: hash of the last k tokens of the line
     backoffs = np.zeros(order + 1)  # backoffs[k]: log g of the k tokens before this one
-    next_backoffs = np.zeros(order + 1)
+    fresh = np.zeros(order + 1)
     for row in range(len(offsets) - 1):
         end = min(offsets[row + 1], offsets[row] + max_bytes)
         n = read_tokens(data, offsets[row], end, classes, lower, by_word, points, places, hashes, kinds, bounds, tokens)
-        seen = 0  # tokens of the line before this one, at most order
+        known = 0  # the longest row of tokens before this one that the table has
         for i in range(n):
             if tokens[i] == BEGIN:
-                seen = 0
-            depth = min(seen + 1, order)
+                known = 0
+            depth = min(known + 1, order)  # a row is in the table only if it is there without its last token,
             for k in range(depth, 0, -1):
                 rolling[k] = next_hash(rolling[k - 1], tokens[i])
-            total, is_found = 0.0, False
-            next_backoffs[:] = 0
-            for k in range(depth, 0, -1):
-                slot = slot_of(rolling[k], keys)
-                if slot >= 0:
-                    next_backoffs[k] = log_backoffs[slot]
-                    if not is_found:
-                        total += log_chances[slot]
-                        is_found = True
-                if not is_found and k > 1:
-                    total += backoffs[k - 1]
+            found, chance = 0, log_unknown
+            while found < depth:  # and without its first
+                slot = slot_of(rolling[found + 1], keys)
+                if slot < 0:
+                    break
+                found += 1
+                chance = np.float64(log_chances[slot])
+                fresh[found] = log_backoffs[slot]
             if tokens[i] != BEGIN:
-                out[row, 0] += total if is_found else total + log_unknown
+                for k in range(max(found, 1), known + 1 if known < order else order):
+                    chance += backoffs[k]
+                out[row, 0] += chance
                 out[row, 1] += 1
-            backoffs[:] = next_backoffs
-            seen = min(seen + 1, order)
+            for k in range(1, found + 1):
+                backoffs[k] = fresh[k]
+            known = found
