@@ -68,7 +68,7 @@ def test_evidence_adds_up_to_the_logit(trained: Classifier) -> None:
         trained.logits([text])[0, 0], abs=1e-5
     )
     amounts = {each.feature: each.amount for each in evidence}
-    assert amounts["words:now"] == 3 and amounts["characters:heor"] == 1 and "signal:digits" in amounts
+    assert amounts["words:now"] == 3 and amounts["characters:heo"] == 1 and "signal:digits" in amounts
     turned = trained.explain(text, "0", top=10**9)
     assert sum(each.weight for each in turned) == pytest.approx(-sum(each.weight for each in evidence), abs=1e-6)
     weights = {each.feature: each.weight for each in evidence}
@@ -181,7 +181,7 @@ def test_quality_on_human_labels(shared_data) -> None:
     rows = [json.loads(line) for line in lines if line]
     texts, labels = Texts.of(row["text"] for row in rows), [row["label"] for row in rows]
     found = cross_validate(texts, labels, "quality", folds=5, repeats=1)
-    assert found.areas[1] > 0.87 and found.accuracy > 0.78  # measured .896 and .84; one fold's deviation is .03
+    assert found.areas[1] > 0.87 and found.accuracy > 0.78  # measured .90 and .84; one fold's deviation is .03
 
 
 @pytest.mark.slow

@@ -45,11 +45,11 @@ class ClassifierConfig:
         DataError: a field is outside its range.
     """
 
-    words: int = 2
+    words: int = 1
     min_characters: int = 2
-    max_characters: int = 4
+    max_characters: int = 3
     bits: int = 18
-    signal_scale: float = 0.1
+    signal_scale: float = 0.05
     c: float = 10.0
     balanced: bool = False
     calibration: str = "platt"

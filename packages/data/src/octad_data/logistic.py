@@ -46,8 +46,10 @@ def fit_logistic(
     Returns:
         weights of the sparse columns (num_columns, logits), of the dense ones (any, logits), biases (logits,).
     """
-    used, compact = np.unique(columns, return_inverse=True)
-    places = compact.astype(np.int32)
+    is_used = np.zeros(num_columns, dtype=np.bool_)
+    is_used[columns] = True
+    used = np.flatnonzero(is_used)
+    places = (np.cumsum(is_used, dtype=np.int32) - np.int32(1))[columns]  # only columns that occur get a weight
     rows, logits = len(targets), 1 if num_classes == 2 else num_classes
     split, end = len(used) * logits, (len(used) + dense.shape[1]) * logits
     wide = dense.astype(np.float64)

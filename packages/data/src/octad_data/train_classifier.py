@@ -19,7 +19,7 @@ Rows = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 # Chosen by cross-validation (benchmarks/classifier.py): on web pages with human labels, and on labelled messages.
 PRESETS: Mapping[str, ClassifierConfig] = {
-    "quality": ClassifierConfig(words=1, min_characters=2, max_characters=4, signal_scale=0.1, c=10.0),
+    "quality": ClassifierConfig(words=1, min_characters=2, max_characters=3, signal_scale=0.05, c=10.0),
     "toxicity": ClassifierConfig(words=1, min_characters=3, max_characters=4, signal_scale=0.05, c=3.0, balanced=True),
 }
 
