@@ -109,7 +109,7 @@ def find_candidates(
 
 @kernel
 def number_end(data: NDArray[np.uint8], place: int, end: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
-    """Digits of the number that begins at a place, with up to three of ` .-/()` or no-break spaces between them."""
+    """Digits of the number that begins at a place, with up to three of ` .-/()`, dashes or no-break spaces between."""
     digits, after, gap = 0, place, 0
     while place < end:
         byte = data[place]
@@ -119,6 +119,9 @@ def number_end(data: NDArray[np.uint8], place: int, end: int, classes: NDArray[n
             after = place + 1
         elif byte == 32 or byte == 40 or byte == 41 or 45 <= byte <= 47:
             gap += 1
+        elif byte == 0xE2 and place + 2 < end and data[place + 1] == 0x80 and 0x90 <= data[place + 2] <= 0x95:
+            gap += 1  # hyphens and dashes of Unicode
+            place += 2
         elif not (byte == 0xC2 and place + 1 < end and data[place + 1] == 0xA0) and not (byte == 0xA0 and gap == 0):
             break
         if gap > MAX_GAP:
@@ -174,7 +177,7 @@ def assignment_or_colons(
     if data[place] != 58:
         return 0, place + 1
     colons, has_double, at = 0, False, place
-    while at < end:
+    while at < min(end, place + MAX_ADDRESS + 1):
         byte = data[at]
         if byte == 58:
             colons += 1
@@ -183,5 +186,5 @@ def assignment_or_colons(
             break
         at += 1
     if at - place > MAX_ADDRESS or not (has_double or colons >= 7):
-        return 0, at
+        return 0, place + 1
     return COLONS, at

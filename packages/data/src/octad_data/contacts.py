@@ -38,7 +38,7 @@ def email_at(data: bytes, place: int) -> Found | None:
         return None
     name = local.group()
     name = name[name.rfind(b"..") + 2 :] if b".." in name else name
-    name = name[name.rfind(b"=") + 1 :] if b"=" in name else name  # ?to=name@host
+    name = name[name.rfind(b"=") + 1 :] if b"=" in name and b"+" not in name else name  # ?to=name@host
     name = name[name.rfind(b"/") + 1 :] if b"//" in name else name
     name = _from_edge(name.lstrip(_LOCAL_EDGE))
     if not name or name.endswith(b"."):
@@ -61,11 +61,18 @@ def _from_edge(name: bytes) -> bytes:
 _QUAD = re.compile(rb"\d{1,3}(?:\.\d{1,3}){3}(?!\d)(?!\.\d)")
 
 
+_BEFORE_QUAD = re.compile(  # a longer row of numbers, a word, a path, a version, a numbered part
+    rb"(?:\d\.|[A-Za-z_]|(?<![:/])/|\xc2\xa7 ?"
+    rb"|\b(?:v(?:ersion|er)?|fig(?:ure)?|sec(?:tion)?|table|chapter|clause|rule|release|build)\.? ?)\Z",
+    re.IGNORECASE,
+)
+
+
 def quad_at(data: bytes, place: int, public_only: bool) -> Found | None:
     """The IPv4 address that begins at a place, unless it reads as a version or a longer row of numbers."""
     found = _QUAD.match(data, place, place + 17)
     before = data[max(place - 12, 0) : place]
-    if found is None or re.search(rb"(?:\d\.|[A-Za-z_]|(?<![:/])/|\bv(?:ersion|er)?\.? ?)\Z", before, re.IGNORECASE):
+    if found is None or _BEFORE_QUAD.search(before):
         return None
     return _address(found.group(), place, found.end(), public_only)
 
@@ -150,7 +157,7 @@ _CHINESE = re.compile(rb"(?<![A-Za-z0-9_.])\d{17}[0-9Xx](?![A-Za-z0-9_])")
 _FRENCH = re.compile(_FREE + rb"[12] ?\d{2} ?\d{2} ?\d[0-9AB] ?\d{3} ?\d{3} ?\d{2}" + _END)
 _BEFORE_PHONE = re.compile(
     rb"(?:(?<![A-Za-z\x80-\xff])(?:(?:tele?(?:f|ph)o|t\xc3\xa9l|tel(?![a-z])|rufn|handyn|whats ?app)[^\d\n]{0,24}"
-    rb"|(?:fax|cell|call|sms|text|dial|hotline|handy|gsm|ph|phones?|mobile?)(?![a-z\x80-\xff])[^\d\n]{0,14})"
+    rb"|(?:fax|cell|call|sms|dial|hotline|handy|gsm|ph|phones?|mobile?)(?![a-z\x80-\xff])[^\d\n]{0,14})"
     rb"|(?:\xe7\x94\xb5\xe8\xaf\x9d|\xe9\x9b\xbb\xe8\xa9\xb1|\xe6\x89\x8b\xe6\x9c\xba"  # Chinese: dian hua, shou ji
     rb"|\xd1\x82\xd0\xb5\xd0\xbb|\xd0\xa2\xd0\xb5\xd0\xbb)[^\d\n]{0,24})\Z",  # Russian: tel
     re.IGNORECASE,
@@ -162,7 +169,8 @@ _BEFORE_OTHER = re.compile(
 
 _SPACE = rb"[ .\-\xa0]|\xc2\xa0"
 _INTERNATIONAL = re.compile(
-    rb"(?<![\w+])(?:\+|00(?=[1-9]\d{0,2}[ .\-(]))[1-9](?:(?:[ .\-/()]|\xc2\xa0){0,3}\d){6,14}(?![\w])"
+    rb"(?<![\w+])(?:\+|00(?=[1-9]\d{0,2}[ .\-(]))[1-9]"
+    rb"(?:(?:[ .\-/()]|\xc2\xa0|\xe2\x80[\x90-\x95]){0,3}\d){6,14}(?![\w])"
 )
 _AMERICAN = re.compile(
     rb"(?<![\w.,#=&%/$+-])(?:1[ .-])?(?:\([2-9]\d\d\)[ .-]?|[2-9]\d\d([.-]| ))[2-9]\d\d(?:\1|[.-]| )\d{4}" + _END
@@ -180,7 +188,7 @@ _NATIONAL = tuple(
         rb"0\d-\d{4}-\d{4}",
     )
 )
-_ANY = re.compile(_FREE + rb"\(?\d(?:(?:[ .\-/()]|\xc2\xa0){0,3}\d){6,13}" + _END)
+_ANY = re.compile(_FREE + rb"\(?\d(?:(?:[ .\-/()]|\xc2\xa0|\xe2\x80[\x90-\x95]){0,3}\d){6,13}" + _END)
 _DATE = re.compile(
     rb"(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)?\d\d"
     rb"|(?:19|20)\d\d ?- ?(?:19|20)\d\d)(?!\d)"
@@ -221,7 +229,8 @@ def phones_in(data: bytes, first: int, last: int, start: int, end: int, before: 
         yield kind, a + (data[a] == 40 and b")" not in data[a:b]), b
     if not formed and _BEFORE_PHONE.search(before):
         named = _ANY.search(data, first, last)
-        if named and named.start() <= start and not _DATE.match(named.group()):
+        is_round = named is not None and named.group().isdigit() and named.group().endswith(b"000")
+        if named and named.start() <= start and not is_round and not _DATE.match(named.group()):
             yield "phone", named.start(), named.end()
 
 
@@ -229,7 +238,8 @@ def _formed_phones(data: bytes, first: int, last: int, start: int, end: int) -> 
     for found in _INTERNATIONAL.finditer(data, first, last):
         digits = _digits(found.group())
         digits = digits[2:] if digits.startswith("00") else digits
-        if 8 <= len(digits) <= 15 and _has_country(digits) and len(set(digits)) > 2:
+        fits = len(digits) == 11 if digits[:1] in ("1", "7") else 8 <= len(digits) <= 15
+        if fits and _has_country(digits) and len(set(digits)) > 2:
             yield "phone", found.start(), found.end()
     for found in _AMERICAN.finditer(data, first, last):
         digits = _digits(found.group())[-10:]

@@ -35,7 +35,7 @@ NAME = re.compile(
 )
 VALUE = re.compile(rb"""[:=]{1,2}>?[ \t]{0,3}(["']?)([^\s"'<>,;()\[\]{}]{6,256})(["']?)""")
 PLACEHOLDER = re.compile(
-    rb"your|example|changeme|placeholder|xxx|\*\*|\.\.\.|\$|%|https?:|^<|null|none|true|false", re.I
+    rb"\A(?:your|example|changeme|placeholder|null|none|true|false)|xxx|\*\*|\.\.\.|\$|%|https?:", re.IGNORECASE
 )
 
 
