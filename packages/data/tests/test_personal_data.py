@@ -1,3 +1,4 @@
+import pickle
 import random
 import re
 import time
@@ -230,6 +231,11 @@ def test_step_counts_masks_and_drops() -> None:
     for wrong in ({"kinds": ("mail",)}, {"kinds": ()}, {"mask": "stars"}, {"mask": "hash"}):
         with pytest.raises(DataError):
             PersonalData(**wrong)
+
+
+def test_a_step_travels_to_other_processes_and_takes_what_toml_gives() -> None:
+    step = PersonalData(kinds=["ip", "email"])
+    assert pickle.loads(pickle.dumps(step)) == step == PersonalData(kinds=("email", "ip"))
 
 
 def test_findings_do_not_cross_documents() -> None:
