@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from octad_data import DataError, Document
 from octad_data.language import DetectLanguage, detect_language, known_languages, language_mix
-from octad_data.scripts import script_of, scripts
 from octad_data.step import apply, to_batch
+from octad_data.writing_systems import script_of, scripts
 from py3langid import langid
 
 SENTENCES = {

@@ -110,3 +110,13 @@ def test_lists_of_presets_and_steps() -> None:
     assert "fineweb: DetectLanguage > Rules > NearDuplicates" in command("presets").stdout
     listed = command("steps").stdout
     assert 'use = "near_duplicates"' in listed and "threshold = 0.79" in listed
+
+
+def test_no_public_name_is_hidden_by_a_module() -> None:
+    import pkgutil
+
+    import octad_data
+
+    modules = {module.name for module in pkgutil.iter_modules(octad_data.__path__)}
+    assert not modules & set(octad_data.__all__)
+    assert all(getattr(octad_data, name) is not None for name in octad_data.__all__)

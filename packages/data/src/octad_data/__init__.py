@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from octad_data.batches import BatchReader, PackedBatch
     from octad_data.c4_lines import C4Lines, clean_lines
+    from octad_data.classifier import Classifier, ClassifierConfig
+    from octad_data.classifier_training import choose_config, cross_validate, train_classifier
     from octad_data.clusters import Clusters, UnionFind
     from octad_data.decontamination import ContaminationIndex, Decontaminate, found_items, read_items
     from octad_data.document import Document
@@ -24,18 +26,23 @@ if TYPE_CHECKING:
     from octad_data.engine import Processes, Run, run
     from octad_data.errors import DataError
     from octad_data.exact import exact_duplicates, normalised, unique_documents, unique_paragraphs
+    from octad_data.exact_duplicate_step import DuplicatePieces, ExactDuplicates
     from octad_data.html import ExtractHtml, HtmlPage, extract_html, extract_page
     from octad_data.hub import hub_documents
     from octad_data.importance import ImportanceModel, resampled
+    from octad_data.labelled import read_labelled
     from octad_data.language import DetectLanguage, detect_language, language_mix
+    from octad_data.long_texts import passages
     from octad_data.markup import extract_latex, extract_markdown
     from octad_data.minhash import MinHash, near_duplicates
     from octad_data.mixture import Mixture, planned, temperature_weights
     from octad_data.mixture_search import search_mixture
     from octad_data.near_duplicate_step import NearDuplicates
-    from octad_data.passages import passages
+    from octad_data.ngram_model import NgramModel, train_ngram_model
     from octad_data.pdf import PdfText, extract_pdf, read_pdf
     from octad_data.permutation import Permutation
+    from octad_data.perplexity import Perplexity, bucket_limits
+    from octad_data.personal_data import PersonalData, find_personal_data, mask
     from octad_data.progress import Bar
     from octad_data.proxy_model import ByteNgrams
     from octad_data.raw import extract, raw_records
@@ -45,7 +52,7 @@ if TYPE_CHECKING:
     from octad_data.report import ReadReport
     from octad_data.rules import PRESETS, Keep, Rule, Rules
     from octad_data.run_report import write_report
-    from octad_data.scripts import scripts
+    from octad_data.score import Score
     from octad_data.shard_writer import ShardWriter, TokenDocument, write_shards
     from octad_data.shards import Manifest, ShardFile, TokenShards
     from octad_data.signals import Signals, compute_signals
@@ -54,6 +61,9 @@ if TYPE_CHECKING:
     from octad_data.step import Barrier, Resources, Step
     from octad_data.targeting import SelectLike
     from octad_data.texts import Texts
+    from octad_data.url_lists import UrlList
+    from octad_data.word_lists import WordList, WordMatcher
+    from octad_data.writing_systems import scripts
     from octad_data.zipped import extract_docx, extract_epub, extract_odt
 
 __all__ = [
@@ -64,12 +74,16 @@ __all__ = [
     "Batching",
     "ByteNgrams",
     "C4Lines",
+    "Classifier",
+    "ClassifierConfig",
     "Clusters",
     "ContaminationIndex",
     "DataError",
     "Decontaminate",
     "DetectLanguage",
     "Document",
+    "DuplicatePieces",
+    "ExactDuplicates",
     "ExtractHtml",
     "HtmlPage",
     "ImportanceModel",
@@ -78,9 +92,12 @@ __all__ = [
     "MinHash",
     "Mixture",
     "NearDuplicates",
+    "NgramModel",
     "PackedBatch",
     "PdfText",
     "Permutation",
+    "Perplexity",
+    "PersonalData",
     "Processes",
     "RawRecord",
     "ReadReport",
@@ -89,6 +106,7 @@ __all__ = [
     "Rule",
     "Rules",
     "Run",
+    "Score",
     "SelectLike",
     "ShardFile",
     "ShardWriter",
@@ -100,8 +118,14 @@ __all__ = [
     "TokenShards",
     "Tokens",
     "UnionFind",
+    "UrlList",
+    "WordList",
+    "WordMatcher",
+    "bucket_limits",
+    "choose_config",
     "clean_lines",
     "compute_signals",
+    "cross_validate",
     "decode_text",
     "detect_language",
     "exact_duplicates",
@@ -114,11 +138,13 @@ __all__ = [
     "extract_odt",
     "extract_page",
     "extract_pdf",
+    "find_personal_data",
     "found_items",
     "held_out",
     "hub_documents",
     "is_held_out",
     "language_mix",
+    "mask",
     "near_duplicates",
     "normalised",
     "passages",
@@ -127,6 +153,7 @@ __all__ = [
     "raw_records",
     "read_documents",
     "read_items",
+    "read_labelled",
     "read_pdf",
     "resampled",
     "run",
@@ -134,6 +161,8 @@ __all__ = [
     "search_mixture",
     "standard_library_documents",
     "temperature_weights",
+    "train_classifier",
+    "train_ngram_model",
     "unique_documents",
     "unique_paragraphs",
     "write_report",
@@ -148,6 +177,15 @@ _NAMES = {
     "c4_lines": (
         "C4Lines",
         "clean_lines",
+    ),
+    "classifier": (
+        "Classifier",
+        "ClassifierConfig",
+    ),
+    "classifier_training": (
+        "choose_config",
+        "cross_validate",
+        "train_classifier",
     ),
     "clusters": (
         "Clusters",
@@ -173,6 +211,10 @@ _NAMES = {
         "unique_documents",
         "unique_paragraphs",
     ),
+    "exact_duplicate_step": (
+        "DuplicatePieces",
+        "ExactDuplicates",
+    ),
     "html": (
         "ExtractHtml",
         "HtmlPage",
@@ -184,11 +226,13 @@ _NAMES = {
         "ImportanceModel",
         "resampled",
     ),
+    "labelled": ("read_labelled",),
     "language": (
         "DetectLanguage",
         "detect_language",
         "language_mix",
     ),
+    "long_texts": ("passages",),
     "markup": (
         "extract_latex",
         "extract_markdown",
@@ -204,13 +248,25 @@ _NAMES = {
     ),
     "mixture_search": ("search_mixture",),
     "near_duplicate_step": ("NearDuplicates",),
-    "passages": ("passages",),
+    "ngram_model": (
+        "NgramModel",
+        "train_ngram_model",
+    ),
     "pdf": (
         "PdfText",
         "extract_pdf",
         "read_pdf",
     ),
     "permutation": ("Permutation",),
+    "perplexity": (
+        "Perplexity",
+        "bucket_limits",
+    ),
+    "personal_data": (
+        "PersonalData",
+        "find_personal_data",
+        "mask",
+    ),
     "progress": ("Bar",),
     "proxy_model": ("ByteNgrams",),
     "raw": (
@@ -233,7 +289,7 @@ _NAMES = {
         "Rules",
     ),
     "run_report": ("write_report",),
-    "scripts": ("scripts",),
+    "score": ("Score",),
     "shard_writer": (
         "ShardWriter",
         "TokenDocument",
@@ -261,6 +317,12 @@ _NAMES = {
     ),
     "targeting": ("SelectLike",),
     "texts": ("Texts",),
+    "url_lists": ("UrlList",),
+    "word_lists": (
+        "WordList",
+        "WordMatcher",
+    ),
+    "writing_systems": ("scripts",),
     "zipped": (
         "extract_docx",
         "extract_epub",

@@ -136,6 +136,33 @@ def export(folder: Path, to: Path) -> None:
 
 
 @app.command
+def train_classifier(
+    labels: Path, to: Path, *, config: str = "quality", text: str = "text", label: str = "label", folds: int = 5
+) -> None:
+    """Train a classifier on labelled texts, and say how good it is on texts that it did not see.
+
+    Args:
+        labels: .jsonl, .csv or .tsv, also packed by gzip.
+        to: the model's file, .npz; a recipe names it in `use = "score"`.
+        config: `quality` or `toxicity`.
+        text: the column of texts.
+        label: the column of labels.
+        folds: of the cross-validation; 0 leaves it out.
+    """
+    from rich.console import Console
+
+    from octad_data import classifier_training as training
+    from octad_data.labelled import read_labelled
+
+    texts, wanted = read_labelled(labels, text, label)
+    console = Console()
+    if folds:
+        found = training.cross_validate(texts, wanted, config, folds=folds, repeats=1)
+        console.print(found, highlight=False)
+    console.print(f"written: {training.train_classifier(texts, wanted, config).save(to)}", highlight=False)
+
+
+@app.command
 def presets() -> None:
     """The recipes that come with the package, and their steps."""
     from rich.console import Console

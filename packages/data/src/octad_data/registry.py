@@ -16,14 +16,19 @@ STEPS: Mapping[str, str] = {
     "c4_lines": "octad_data.c4_lines:C4Lines",
     "decontaminate": "octad_data.decontamination:Decontaminate",
     "detect_language": "octad_data.language:DetectLanguage",
-    "extract_html": "octad_data.html:ExtractHtml",
     "duplicate_pieces": "octad_data.exact_duplicate_step:DuplicatePieces",
     "exact_duplicates": "octad_data.exact_duplicate_step:ExactDuplicates",
+    "extract_html": "octad_data.html:ExtractHtml",
     "keep": "octad_data.rules:Keep",
     "near_duplicates": "octad_data.near_duplicate_step:NearDuplicates",
+    "perplexity": "octad_data.perplexity:Perplexity",
+    "personal_data": "octad_data.personal_data:PersonalData",
     "rules": "octad_data.rules:Rules",
+    "score": "octad_data.score:Score",
     "select_like": "octad_data.targeting:SelectLike",
     "signals": "octad_data.signals:Signals",
+    "url_list": "octad_data.url_lists:UrlList",
+    "word_list": "octad_data.word_lists:WordList",
 }
 
 
