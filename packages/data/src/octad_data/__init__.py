@@ -1,9 +1,13 @@
-"""From files and web pages to token shards: extraction, duplicates, splits, and a reader that resumes exactly.
+"""From WARC, HTML, PDF and text to token shards, with the reason for every document that was dropped.
 
-A `Document` is a text with a stable id. Sources yield them: `standard_library_documents` (on every machine),
-`read_documents` (a file or folder: text, HTML, PDF, JSON lines) and `hub_documents`. Filters take and yield them:
-`unique_documents` and `unique_paragraphs` drop exact repeats, `near_duplicates` finds what is nearly the same, and
-`held_out` splits so that nothing of a duplicate cluster lands on both sides. Then, with any tokenizer:
+A `Document` is a text with a stable id. Sources yield them (`read_documents`, `standard_library_documents`,
+`hub_documents`), and functions take and yield them: `near_duplicates`, `exact_duplicates`, `held_out`, `detect_language`,
+`compute_signals`, `find_personal_data`. For a corpus, a `Recipe` names sources and steps, and `run` does them batch by
+batch, on one machine or many, going on where it was stopped:
+
+    done = run(Recipe.load("fineweb").from_sources(Files(("crawl/*.warc.gz",))), "out")
+
+Then, with any tokenizer:
 
     shards = write_shards((encode(d.text) for d in train), "shards", vocab_size=8192, tokenizer_fingerprint="...")
     reader = BatchReader(shards, batch_size=32, seq_len=256, seed=0)
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from octad_data.batches import BatchReader, PackedBatch
+    from octad_data.bloom import BloomFilter
     from octad_data.c4_lines import C4Lines, clean_lines
     from octad_data.classifier import Classifier, ClassifierConfig
     from octad_data.classifier_training import choose_config, cross_validate, train_classifier
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from octad_data.html import ExtractHtml, HtmlPage, extract_html, extract_page
     from octad_data.hub import hub_documents
     from octad_data.importance import ImportanceModel, resampled
+    from octad_data.inputs import Files, Hub, StandardLibrary
     from octad_data.labelled import read_labelled
     from octad_data.language import DetectLanguage, detect_language, language_mix
     from octad_data.long_texts import passages
@@ -53,12 +59,15 @@ if TYPE_CHECKING:
     from octad_data.rules import PRESETS, Keep, Rule, Rules
     from octad_data.run_report import write_report
     from octad_data.score import Score
+    from octad_data.semantic import semantic_duplicates
     from octad_data.shard_writer import ShardWriter, TokenDocument, write_shards
     from octad_data.shards import Manifest, ShardFile, TokenShards
     from octad_data.signals import Signals, compute_signals
+    from octad_data.simhash import SimHash, simhash_pairs
     from octad_data.split import Split, held_out, is_held_out
     from octad_data.standard_library import standard_library_documents
     from octad_data.step import Barrier, Resources, Step
+    from octad_data.substrings import CutRepeats, duplicate_substrings, duplicate_substrings_of_shards, remove_spans
     from octad_data.targeting import SelectLike
     from octad_data.texts import Texts
     from octad_data.url_lists import UrlList
@@ -72,12 +81,14 @@ __all__ = [
     "Barrier",
     "BatchReader",
     "Batching",
+    "BloomFilter",
     "ByteNgrams",
     "C4Lines",
     "Classifier",
     "ClassifierConfig",
     "Clusters",
     "ContaminationIndex",
+    "CutRepeats",
     "DataError",
     "Decontaminate",
     "DetectLanguage",
@@ -85,7 +96,9 @@ __all__ = [
     "DuplicatePieces",
     "ExactDuplicates",
     "ExtractHtml",
+    "Files",
     "HtmlPage",
+    "Hub",
     "ImportanceModel",
     "Keep",
     "Manifest",
@@ -111,7 +124,9 @@ __all__ = [
     "ShardFile",
     "ShardWriter",
     "Signals",
+    "SimHash",
     "Split",
+    "StandardLibrary",
     "Step",
     "Texts",
     "TokenDocument",
@@ -128,6 +143,8 @@ __all__ = [
     "cross_validate",
     "decode_text",
     "detect_language",
+    "duplicate_substrings",
+    "duplicate_substrings_of_shards",
     "exact_duplicates",
     "extract",
     "extract_docx",
@@ -155,10 +172,13 @@ __all__ = [
     "read_items",
     "read_labelled",
     "read_pdf",
+    "remove_spans",
     "resampled",
     "run",
     "scripts",
     "search_mixture",
+    "semantic_duplicates",
+    "simhash_pairs",
     "standard_library_documents",
     "temperature_weights",
     "train_classifier",
@@ -174,6 +194,7 @@ _NAMES = {
         "BatchReader",
         "PackedBatch",
     ),
+    "bloom": ("BloomFilter",),
     "c4_lines": (
         "C4Lines",
         "clean_lines",
@@ -225,6 +246,11 @@ _NAMES = {
     "importance": (
         "ImportanceModel",
         "resampled",
+    ),
+    "inputs": (
+        "Files",
+        "Hub",
+        "StandardLibrary",
     ),
     "labelled": ("read_labelled",),
     "language": (
@@ -290,6 +316,7 @@ _NAMES = {
     ),
     "run_report": ("write_report",),
     "score": ("Score",),
+    "semantic": ("semantic_duplicates",),
     "shard_writer": (
         "ShardWriter",
         "TokenDocument",
@@ -304,6 +331,10 @@ _NAMES = {
         "Signals",
         "compute_signals",
     ),
+    "simhash": (
+        "SimHash",
+        "simhash_pairs",
+    ),
     "split": (
         "Split",
         "held_out",
@@ -314,6 +345,12 @@ _NAMES = {
         "Barrier",
         "Resources",
         "Step",
+    ),
+    "substrings": (
+        "CutRepeats",
+        "duplicate_substrings",
+        "duplicate_substrings_of_shards",
+        "remove_spans",
     ),
     "targeting": ("SelectLike",),
     "texts": ("Texts",),

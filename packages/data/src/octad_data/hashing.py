@@ -8,9 +8,18 @@ from octad_data.kernel import kernel
 FNV_PRIME = np.uint64(0x100000001B3)  # Fowler, Noll and Vo
 FNV_START = np.uint64(0xCBF29CE484222325)
 MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)
+MULTIPLIER_2 = np.uint64(0xC4CEB9FE1A85EC53)
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(32)
 EMPTY = np.uint64(0)
+
+
+@kernel
+def mixed(value: np.uint64) -> np.uint64:
+    """A bijection in which each bit of the input changes half of the output's (MurmurHash3 fmix64, as `scramble`)."""
+    value = (value ^ (value >> np.uint64(33))) * MULTIPLIER
+    value = (value ^ (value >> np.uint64(33))) * MULTIPLIER_2
+    return value ^ (value >> np.uint64(33))
 
 
 @kernel

@@ -14,6 +14,7 @@ SOURCES: Mapping[str, str] = {
 }
 STEPS: Mapping[str, str] = {
     "c4_lines": "octad_data.c4_lines:C4Lines",
+    "cut_repeats": "octad_data.substrings:CutRepeats",
     "decontaminate": "octad_data.decontamination:Decontaminate",
     "detect_language": "octad_data.language:DetectLanguage",
     "duplicate_pieces": "octad_data.exact_duplicate_step:DuplicatePieces",
@@ -26,6 +27,7 @@ STEPS: Mapping[str, str] = {
     "rules": "octad_data.rules:Rules",
     "score": "octad_data.score:Score",
     "select_like": "octad_data.targeting:SelectLike",
+    "simhash": "octad_data.simhash:SimHash",
     "signals": "octad_data.signals:Signals",
     "url_list": "octad_data.url_lists:UrlList",
     "word_list": "octad_data.word_lists:WordList",
