@@ -1,7 +1,7 @@
 """From WARC, HTML, PDF and text to token shards, with the reason for every document that was dropped.
 
 A `Document` is a text with a stable id. Sources yield them (`read_documents`, `standard_library_documents`,
-`hub_documents`), and functions take and yield them: `near_duplicates`, `exact_duplicates`, `held_out`, `detect_language`,
+`hub_documents`), and functions take them: `near_duplicates`, `exact_duplicates`, `held_out`, `detect_language`,
 `compute_signals`, `find_personal_data`. For a corpus, a `Recipe` names sources and steps, and `run` does them batch by
 batch, on one machine or many, going on where it was stopped:
 
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from octad_data.personal_data import PersonalData, find_personal_data, mask
     from octad_data.progress import Bar
     from octad_data.proxy_model import ByteNgrams
-    from octad_data.raw import extract, raw_records
     from octad_data.raw_record import RawRecord
     from octad_data.read import read_documents
     from octad_data.recipe import Batching, Recipe, Tokens, preset_names
@@ -146,7 +145,6 @@ __all__ = [
     "duplicate_substrings",
     "duplicate_substrings_of_shards",
     "exact_duplicates",
-    "extract",
     "extract_docx",
     "extract_epub",
     "extract_html",
@@ -167,7 +165,6 @@ __all__ = [
     "passages",
     "planned",
     "preset_names",
-    "raw_records",
     "read_documents",
     "read_items",
     "read_labelled",
@@ -295,10 +292,6 @@ _NAMES = {
     ),
     "progress": ("Bar",),
     "proxy_model": ("ByteNgrams",),
-    "raw": (
-        "extract",
-        "raw_records",
-    ),
     "raw_record": ("RawRecord",),
     "read": ("read_documents",),
     "recipe": (
