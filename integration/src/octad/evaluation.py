@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from octad_align import Task, verify
-from octad_arch import DecoderModel, token_log_probs
+from octad_arch import DecoderModel
 from octad_arch.classic import ByteNGram
 from octad_data import TokenShards
 from octad_infer import Sampling, generate
@@ -116,7 +116,7 @@ def bits_per_byte(model: DecoderModel, held_out: HeldOutText, context: int) -> E
     for begin in range(0, len(rows), WINDOWS_A_BATCH):
         group = rows[begin : begin + WINDOWS_A_BATCH]
         tokens = torch.nn.utils.rnn.pad_sequence(group, batch_first=True).to(device)
-        log_probs = token_log_probs(model.hidden(tokens[:, :-1]), model.output_weight, tokens[:, 1:]).double()
+        log_probs = model.token_log_probs(model.hidden(tokens[:, :-1]), tokens[:, 1:]).double()
         for offset, row in enumerate(group):
             first = 0 if begin + offset == 0 else stride
             bits[begin + offset] = -float(log_probs[offset, first : len(row) - 1].sum()) / math.log(2)

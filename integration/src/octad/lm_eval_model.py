@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
@@ -163,7 +162,7 @@ class OctadLM(LM):  # type: ignore[misc]
         results = []
         for state, row, (_, scored) in zip(hidden, rows, pairs, strict=True):
             states = state[len(row) - 1 - len(scored) : len(row) - 1]
-            logits = F.linear(states, self.text_model.model.output_weight)  # of the continuation only
+            logits = self.text_model.model.logits_at(states)  # of the continuation only
             results.append(_judged(logits, torch.tensor(scored, device=self._device)))
         return results
 

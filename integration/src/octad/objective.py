@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from octad_align import dpo_loss, grpo_loss, sequence_log_probs
-from octad_arch import DecoderModel, linear_cross_entropy, token_log_probs
+from octad_arch import DecoderModel
 from torch import Tensor, nn
 
 IGNORE = -100
@@ -33,7 +33,7 @@ class Objective(nn.Module, ABC):
 
     def log_probs(self, batch: Batch) -> Tensor:
         """Log p(target | before) at every position, 0 where the target is ignored; (batch, seq)."""
-        return token_log_probs(self.model.hidden(batch["tokens"]), self.model.output_weight, batch["targets"])
+        return self.model.token_log_probs(self.model.hidden(batch["tokens"]), batch["targets"])
 
 
 class NextToken(Objective):
@@ -46,7 +46,7 @@ class NextToken(Objective):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The summed cross-entropy in nats."""
         hidden = self.model.hidden(batch["tokens"])
-        return {"loss": linear_cross_entropy(hidden, self.model.output_weight, batch["targets"], reduction="sum")}
+        return {"loss": self.model.cross_entropy(hidden, batch["targets"], reduction="sum")}
 
 
 @dataclass(frozen=True)

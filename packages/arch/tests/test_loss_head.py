@@ -1,11 +1,13 @@
 """The chunked loss head against `F.cross_entropy` and torch's numerical gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from octad_arch import ArchError, linear_cross_entropy, token_log_probs
+from octad_arch import ArchError, linear_cross_entropy, llama_decoder, token_log_probs
 from octad_arch.loss_head import loss_and_gradient
 
 
@@ -197,3 +199,28 @@ def test_linear_cross_entropy_on_a_gpu_equals_the_cpu(dtype):
         results.append([x.double().cpu() for x in (loss.detach(), h.grad, w.grad)])
     rounding = 2e-2 if dtype == torch.bfloat16 else 1e-5
     torch.testing.assert_close(results[1], results[0], rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize(
+    "head", [{}, {"logit_softcap": 3.0}, {"head_bias": True}, {"logit_softcap": 2.0, "head_bias": True}]
+)
+def test_a_models_losses_are_those_of_its_logits(head):
+    torch.manual_seed(0)
+    model = replace(llama_decoder(vocab_size=40, d_model=16, num_layers=1, num_heads=2), **head).build()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    tokens, targets = torch.randint(40, (3, 7)), torch.randint(40, (3, 7))
+    targets[1, 2:5] = -100
+    full = F.log_softmax(model(tokens), dim=-1)
+    wanted = torch.where(targets < 0, 0.0, full.gather(-1, targets.clamp(min=0)[..., None])[..., 0])
+    ours = model.token_log_probs(model.hidden(tokens), targets)
+    torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
+    summed = model.cross_entropy(model.hidden(tokens), targets, reduction="sum")
+    torch.testing.assert_close(summed, -wanted.sum(), rtol=1e-5, atol=1e-5)
+    weight = torch.randn_like(ours)
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad((ours * weight).sum(), parameters, allow_unused=True)
+    expected = torch.autograd.grad((wanted * weight).sum(), parameters, allow_unused=True)
+    for a, b in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

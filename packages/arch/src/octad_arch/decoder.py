@@ -18,7 +18,7 @@ from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
 from .layer_inputs import LayerInputs
-from .loss_head import IGNORE_INDEX, linear_cross_entropy
+from .loss_head import IGNORE_INDEX, linear_cross_entropy, token_log_probs
 from .memory import Memory
 from .ngpt import Gains
 from .norm import Norm, RMSNorm
@@ -169,6 +169,21 @@ class DecoderModel(nn.Module):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         total = F.cross_entropy(logits, targets.flatten(), ignore_index=ignore_index, reduction="sum")
         return total if reduction == "sum" else total / (targets != ignore_index).sum().clamp(min=1)
+
+    def token_log_probs(
+        self, hidden: Float[Tensor, "... d_model"], targets: Int[Tensor, "..."], ignore_index: int = IGNORE_INDEX
+    ) -> Float[Tensor, "..."]:
+        """Log softmax(logits_at(hidden))[target], one a target, 0 where it is `ignore_index`.
+
+        As the function `token_log_probs` with `output_weight`, which is what it does where the head has neither an
+        offset nor a soft cap; else the logits are held whole.
+        """
+        if self.head_bias is None and self.spec.logit_softcap is None:
+            return token_log_probs(hidden, self.output_weight, targets, ignore_index=ignore_index)
+        logits = self.logits_at(hidden)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, -2)
+        nll = F.cross_entropy(logits, targets.flatten(), ignore_index=ignore_index, reduction="none")
+        return -nll.view(targets.shape)
 
     def hidden(
         self,

@@ -59,7 +59,7 @@ class Processes:
         batch_timeout_s: after which a batch is taken from its worker and looked into.
     """
 
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int = field(default_factory=lambda: _cores())
     memory_mb: int = 0
     batch_timeout_s: float = 600.0
 
@@ -274,6 +274,11 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _half_of_memory_mb() -> int:
