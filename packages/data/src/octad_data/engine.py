@@ -32,6 +32,7 @@ from octad_data.token_stage import TokenUnit, encoding_step, write_tokens
 from octad_data.units import PartUnit, SourceUnit, Unit, write_text
 from octad_data.workers import run_tasks
 
+LOCK = ".lock"
 RUN = "run.json"  # names the segments of a finished run
 FORMAT = 1  # of a run's folder; part of every fingerprint
 
@@ -126,6 +127,7 @@ def run(recipe: Recipe, folder: Path | str, engine: Engine | None = None, progre
         raise DataError(f"recipe {recipe.name} has no sources; give [[source]] in it, or --source on the command line")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
+        _sweep(folder)
         (folder / RUN).unlink(missing_ok=True)
         write_text(folder / "recipe.json", recipe.to_json())
         units = _source_units(recipe)
@@ -206,8 +208,7 @@ def _source_units(recipe: Recipe) -> list[tuple[Source, tuple[str, ...], str]]:
 def _run_segment(engine: Engine, units: list[Unit], segment: Path, progress: Progress, label: str) -> Counts:
     finished = segment / "finished"
     if not finished.exists():
-        for torn in segment.glob(".*"):
-            torn.unlink(missing_ok=True)  # left by a run that was killed while it wrote
+        _sweep(segment)
         before = len(part_files(segment))
         total = None if any(isinstance(unit, SourceUnit) for unit in units) else len(units)
         with progress.stage(label, total, before) as stage:
@@ -215,6 +216,15 @@ def _run_segment(engine: Engine, units: list[Unit], segment: Path, progress: Pro
                 stage.advance(done.counts)
         write_text(finished, "")
     return _counts(segment)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed had begun to write: names that begin with a dot, save the lock."""
+    for torn in folder.glob(".*"):
+        if torn.is_dir():
+            shutil.rmtree(torn, ignore_errors=True)
+        elif torn.name != LOCK:
+            torn.unlink(missing_ok=True)
 
 
 def _counts(segment: Path) -> Counts:
@@ -265,7 +275,7 @@ def _scratch(segment: Path) -> Iterator[Path]:
 def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
