@@ -128,6 +128,7 @@ def run(recipe: Recipe, folder: Path | str, engine: Engine | None = None, progre
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         _sweep(folder)
+        _sweep(folder / "segments")
         (folder / RUN).unlink(missing_ok=True)
         write_text(folder / "recipe.json", recipe.to_json())
         units = _source_units(recipe)
