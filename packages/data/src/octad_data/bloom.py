@@ -64,7 +64,8 @@ class BloomFilter:
     @property
     def fill(self) -> float:
         """Share of bits that are set; half of them at the capacity that the filter was sized for."""
-        return int(np.bitwise_count(self.words).sum()) / self.num_bits
+        bits = np.unpackbits(self.words.view(np.uint8))  # numpy 1 cannot count them
+        return int(bits.sum(dtype=np.int64)) / self.num_bits
 
     @property
     def false_positive_rate(self) -> float:

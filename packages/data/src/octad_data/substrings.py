@@ -63,7 +63,7 @@ def duplicate_substrings(texts: Texts, min_bytes: int = MIN_BYTES) -> Spans:
 
     Raises:
         DataError: min_bytes is not positive, or the texts are too large.
-    Cost: about 0.15 microseconds and 10 bytes of memory a byte.
+    Cost: about 0.2 microseconds and 11 bytes of memory a byte.
     """
     _check(min_bytes)
     data = texts.data[texts.offsets[0] : texts.offsets[-1]]
