@@ -47,7 +47,24 @@ GEMMA4 |= {"layer_types": (["sliding_attention"] + ["full_attention", "sliding_a
 WINDOWS = SQUARE | {"num_key_value_heads": 2, "sliding_window": 4, "pad_token_id": None}
 WINDOWS |= {"layer_types": ["full_attention", "sliding_attention", "full_attention"]}
 
+KINDS = ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"]
+V4 = SQUARE | EXPERTS | {"layer_types": KINDS, "n_shared_experts": 1, "num_key_value_heads": 1, "head_dim": 16}
+V4 |= {"compress_rates": {KINDS[1]: 2, KINDS[2]: 3}, "mlp_layer_types": ["hash_moe", "moe", "hash_moe"]}
+V4 |= {"sliding_window": 4, "o_groups": 2, "o_lora_rank": 6, "partial_rotary_factor": 0.5, "q_lora_rank": 22}
+V4 |= {"index_n_heads": 11, "index_head_dim": 10, "index_topk": 3, "hc_mult": 3, "rms_norm_eps": 1e-4}
+del V4["intermediate_size"]
+
 CASES = {
+    "deepseek_v4": ("deepseek_v4", V4 | {"swiglu_limit": 0.4}),
+    "deepseek_v4 stretched": (
+        "deepseek_v4",
+        V4
+        | {"rope_parameters": YARN, "compress_rope_theta": 777.0, "scoring_func": "sigmoid", "head_dim": 96}
+        | {"compress_rates": {KINDS[1]: 3, KINDS[2]: 5}, "index_topk": 1, "num_attention_heads": 7, "o_groups": 7}
+        | {"index_head_dim": 14}
+        | {"routed_scaling_factor": 0.7, "hc_eps": 1e-3, "hc_sinkhorn_iters": 3, "partial_rotary_factor": 0.125},
+    ),
+    "deepseek_v4 by default": ("deepseek_v4", {key: V4[key] for key in V4.keys() - {"layer_types", "mlp_layer_types"}}),
     "diffllama": (
         "diffllama",
         SQUARE | {"num_key_value_heads": 2, "head_dim": 12, "attention_bias": True, "rope_parameters": ROPE},
@@ -187,6 +204,10 @@ def randomised(model):
     with torch.no_grad():
         for tensor in [*model.parameters(), *buffers]:
             tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+        for name, table in model.named_buffers():
+            if name.endswith("tid2eid"):  # experts of each token id, of which none comes twice
+                drawn = torch.rand(len(table), 8, generator=generator).argsort(-1)
+                table.copy_(drawn[:, : table.shape[1]])
     return model.eval()
 
 

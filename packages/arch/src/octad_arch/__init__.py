@@ -15,7 +15,9 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 from .activation import (
     XIELU,
     Activation,
+    Gating,
     LearnedActivation,
+    LimitedGating,
     gelu,
     gelu_tanh,
     relu,
@@ -27,6 +29,8 @@ from .activation import (
 from .attention import AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
+from .compressed_attention import CompressedAttention, CompressedAttentionModule, EntryIndexer
+from .compressor import Compressor, CompressorModule
 from .context import Context
 from .cost import Cost
 from .cross_attention import CrossAttention, CrossAttentionModule
@@ -40,6 +44,7 @@ from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
 from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
+from .hash_moe import HashMoE, HashMoEModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
 from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
 from .indexer import Indexer
@@ -94,6 +99,10 @@ __all__ = [
     "AttentionModule",
     "BorrowingAttention",
     "ClampedGating",
+    "CompressedAttention",
+    "CompressedAttentionModule",
+    "Compressor",
+    "CompressorModule",
     "Context",
     "Copies",
     "Cost",
@@ -110,10 +119,14 @@ __all__ = [
     "EncoderDecoderModel",
     "EncoderHead",
     "EncoderModel",
+    "EntryIndexer",
     "FeedForward",
     "GatedCopies",
     "GatedDeltaNet",
     "GatedDeltaNetModule",
+    "Gating",
+    "HashMoE",
+    "HashMoEModule",
     "HeadedEncoder",
     "HeadedEncoderModel",
     "HyperConnections",
@@ -134,6 +147,7 @@ __all__ = [
     "LearnedActivation",
     "LearnedPositions",
     "LendingAttention",
+    "LimitedGating",
     "LinearScaling",
     "ListCache",
     "Llama3Scaling",

@@ -116,6 +116,34 @@ class XIELUModule(nn.Module):
         return curved + self.spec.slope * x
 
 
+class Gating(Protocol):
+    """What becomes of gate and up where it is not activation(gate) * up; frozen, as all values."""
+
+    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the map down reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class LimitedGating:
+    """activation(min(gate, limit)) * u with u = up within ±limit (DeepSeek-V4).
+
+    Args:
+        limit: > 0.
+        activation: of the gate.
+    """
+
+    limit: float
+    activation: Activation = silu
+
+    def __post_init__(self) -> None:
+        require(self.limit > 0, f"limit={self.limit} must be above 0")
+
+    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the map down reads."""
+        return self.activation(gate.clamp(max=self.limit)) * up.clamp(-self.limit, self.limit)
+
+
 def activation_of(activation: Activation | LearnedActivation) -> Activation:
     """A function as it is, or the module of one that learns."""
     return activation.build() if isinstance(activation, LearnedActivation) else activation

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, LearnedActivation, activation_of, learned_numbers, sigmoid, silu
+from .activation import Activation, Gating, LearnedActivation, activation_of, learned_numbers, sigmoid, silu
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -121,7 +121,14 @@ class SigmoidRouter:
         scores = self.score(logits.to(torch.promote_types(logits.dtype, torch.float32)))
         ranked = scores if bias is None else scores + bias
         ranked = _within_best_groups(ranked, self.groups, self.kept_groups, 2)
-        experts = ranked.topk(self.top_k, -1).indices
+        return self._weigh(logits, scores, ranked.topk(self.top_k, -1).indices)
+
+    def weigh(self, logits: Float[Tensor, "tokens experts"], experts: Int[Tensor, "tokens k"]) -> Choice:
+        """The weights of experts that something else has chosen."""
+        scores = self.score(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+        return self._weigh(logits, scores, experts)
+
+    def _weigh(self, logits: Tensor, scores: Tensor, experts: Tensor) -> Choice:
         weights = scores.gather(-1, experts)
         if self.renormalise:
             weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
@@ -152,7 +159,7 @@ class MoE:
     shared: SwiGLU | None = None
     shared_gate: bool = False
     bias: bool = False
-    gating: "ClampedGating | None" = None
+    gating: Gating | None = None
 
     def __post_init__(self) -> None:
         require_positive(num_experts=self.num_experts, d_ff=self.d_ff)
@@ -218,7 +225,10 @@ class MoEModule(nn.Module):
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each token by its experts."""
         x_ND = x.reshape(-1, x.shape[-1])
-        choice = self._choose(x_ND)
+        return self._work(x_ND, self._choose(x_ND)).view(x.shape)
+
+    def _work(self, x_ND: Tensor, choice: Choice) -> Tensor:
+        """What the chosen experts and the shared block make of each token; notes how the router chose."""
         mixed_ND = self._experts(x_ND, choice)
         if self.training:
             counts = torch.bincount(choice.experts.flatten(), minlength=self.spec.num_experts)
@@ -229,7 +239,7 @@ class MoEModule(nn.Module):
             if self.shared_gate is not None:
                 shared_ND = torch.sigmoid(self.shared_gate(x_ND)) * shared_ND
             mixed_ND = mixed_ND + shared_ND
-        return mixed_ND.view(x.shape)
+        return mixed_ND
 
     def _choose(self, x_ND: Tensor) -> Choice:
         return self.spec.router.choose(self.router(x_ND), self.router_bias)

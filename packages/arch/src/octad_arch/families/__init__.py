@@ -10,6 +10,7 @@ from ..errors import ArchError
 from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2
 from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, GLM4_MOE_LITE, KIMI_K2
+from .deepseek_v4 import DEEPSEEK_V4
 from .diffllama import DIFFLLAMA
 from .falcon import FALCON
 from .family import DecoderFamily, Family
@@ -91,6 +92,7 @@ FAMILIES: tuple[Family, ...] = (
     PERSIMMON,
     GLM4_MOE_LITE,
     DIFFLLAMA,
+    DEEPSEEK_V4,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 
