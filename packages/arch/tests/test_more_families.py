@@ -54,7 +54,44 @@ V4 |= {"sliding_window": 4, "o_groups": 2, "o_lora_rank": 6, "partial_rotary_fac
 V4 |= {"index_n_heads": 11, "index_head_dim": 10, "index_topk": 3, "hc_mult": 3, "rms_norm_eps": 1e-4}
 del V4["intermediate_size"]
 
+LIGHTNING = SQUARE | {"layer_types": ["linear_attention", "full_attention", "linear_attention"], "head_dim": 12}
+LIGHTNING |= {"num_local_experts": 5, "num_key_value_heads": 2, "rope_parameters": ROPE}
+ERNIE = SQUARE | {"num_key_value_heads": 2, "rope_parameters": ROPE, "pad_token_id": None}
+HUNYUAN = SQUARE | {"num_key_value_heads": 1, "num_attention_heads": 7, "head_dim": 96, "rope_parameters": ROPE}
+HUNYUAN |= {"pad_token_id": None, "hidden_size": 40}
+ALPHA = {"rope_parameters": ROPE | {"rope_type": "dynamic", "alpha": 50.0, "factor": 1.0}}
+
 CASES = {
+    "minimax": ("minimax", LIGHTNING),
+    "minimax factors": (
+        "minimax",
+        LIGHTNING
+        | {"full_attn_alpha_factor": 1.3, "full_attn_beta_factor": 0.4, "linear_attn_alpha_factor": 0.7}
+        | {"linear_attn_beta_factor": 1.9, "mlp_alpha_factor": 0.3, "mlp_beta_factor": 2.1, "sliding_window": 4}
+        | {"head_dim": 96, "num_attention_heads": 7, "num_key_value_heads": 1, "num_experts_per_tok": 3},
+    ),
+    "ernie4_5": ("ernie4_5", ERNIE | {"head_dim": 12}),
+    "ernie4_5 biased": ("ernie4_5", ERNIE | {"use_bias": True, "head_dim": 10}),
+    "ernie4_5_moe": (
+        "ernie4_5_moe",
+        ERNIE | {"moe_num_experts": 6, "moe_k": 3, "moe_intermediate_size": 20},
+    ),
+    "ernie4_5_moe biased": (
+        "ernie4_5_moe",
+        ERNIE
+        | {"moe_num_experts": 5, "moe_k": 2, "moe_intermediate_size": 20, "use_bias": True, "num_hidden_layers": 5}
+        | {"moe_layer_interval": 2, "moe_layer_end_index": 3, "moe_num_shared_experts": 0},
+    ),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", HUNYUAN | {"attention_bias": True}),
+    "hunyuan_v1_dense stretched": ("hunyuan_v1_dense", HUNYUAN | ALPHA),
+    "hunyuan_v1_moe": (
+        "hunyuan_v1_moe",
+        HUNYUAN | {"num_experts": 5, "moe_topk": 2, "head_dim": 12, "hidden_size": 40},
+    ),
+    "hunyuan_v1_moe stretched": (
+        "hunyuan_v1_moe",
+        HUNYUAN | ALPHA | {"num_experts": 4, "moe_topk": 3, "hidden_size": 40},
+    ),
     "deepseek_v4": ("deepseek_v4", V4 | {"swiglu_limit": 0.4}),
     "deepseek_v4 stretched": (
         "deepseek_v4",

@@ -24,9 +24,10 @@ from .activation import (
     relu_squared,
     sigmoid,
     silu,
+    softmax,
     sqrt_softplus,
 )
-from .attention import AllHeads, Attention, AttentionModule
+from .attention import AfterRotation, AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
 from .compressed_attention import CompressedAttention, CompressedAttentionModule, EntryIndexer
@@ -51,6 +52,7 @@ from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
 from .layer_inputs import InputLayer, LayerInputs
+from .lightning import LightningAttention, LightningAttentionModule
 from .linear import ResidualOutput
 from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
@@ -78,7 +80,7 @@ from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
 from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
 from .recurrence import ShortConvolution
 from .reinjection import Reinjected
-from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
+from .residual import NoNorm, NormedStream, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, TurnedShare, YaRN
 from .shared_kv import BorrowingAttention, LendingAttention
@@ -91,6 +93,7 @@ __all__ = [
     "ALiBi",
     "AbsolutePosition",
     "Activation",
+    "AfterRotation",
     "AllHeads",
     "ArchError",
     "Attention",
@@ -147,6 +150,8 @@ __all__ = [
     "LearnedActivation",
     "LearnedPositions",
     "LendingAttention",
+    "LightningAttention",
+    "LightningAttentionModule",
     "LimitedGating",
     "LinearScaling",
     "ListCache",
@@ -169,6 +174,7 @@ __all__ = [
     "NoNorm",
     "Norm",
     "NormedMoE",
+    "NormedStream",
     "NormedValue",
     "OffsetRMSNorm",
     "ParallelHeads",
@@ -242,6 +248,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "sinkhorn",
+    "softmax",
     "sqrt_softplus",
     "token_log_probs",
     "transformer_2017",

@@ -64,6 +64,11 @@ def sqrt_softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return F.softplus(x).sqrt()
 
 
+def softmax(x: Float[Tensor, "... n"]) -> Float[Tensor, "... n"]:
+    """exp(x) / Σ exp(x) over the last axis: the scores of Ernie 4.5's router."""
+    return torch.softmax(x, -1)
+
+
 @dataclass(frozen=True)
 class XIELU:
     """a_p x² + b x for x > 0, else a_n (exp(x) - 1 - x) + b x, with a_p > 0 and a_n > b learned, one pair a block.

@@ -27,6 +27,13 @@ class AllHeads:
 
 
 @dataclass(frozen=True)
+class AfterRotation:
+    """A `qk_norm` of each head behind the rotation and not in front of it (Hunyuan)."""
+
+    norm: Norm
+
+
+@dataclass(frozen=True)
 class Attention:
     """softmax(q kᵀ / sqrt(d_head)) v over the positions up to each query's own; then one linear map back.
 
@@ -39,7 +46,7 @@ class Attention:
         d_head: width of a head.
         position: rotary embedding of queries and keys, or None for no position at all.
         qk_norm: normalises each head of q and k before the rotation, with one gain for all heads (Henry et al. 2020,
-            arXiv 2010.04245, as Qwen3 does it).
+            arXiv 2010.04245, as Qwen3 does it); or `AllHeads`, `AfterRotation`.
         bias: offsets of the query, key and value maps.
         output_bias: offset of the output map.
         is_causal: False lets every position see all others, as an encoder does; such a layer takes no cache.
@@ -57,7 +64,7 @@ class Attention:
     num_kv_heads: int
     d_head: int
     position: Rotary | None = field(default=RoPE())
-    qk_norm: Norm | AllHeads | None = None
+    qk_norm: Norm | AllHeads | AfterRotation | None = None
     bias: bool = False
     output_bias: bool = False
     is_causal: bool = True
@@ -104,7 +111,8 @@ class Attention:
         if isinstance(self.qk_norm, AllHeads):
             total += self.qk_norm.norm.cost(inner) + self.qk_norm.norm.cost(kv_inner)
         elif self.qk_norm is not None:
-            total += self.qk_norm.cost(self.d_head) + self.qk_norm.cost(self.d_head)
+            norm = self.qk_norm.norm if isinstance(self.qk_norm, AfterRotation) else self.qk_norm
+            total += norm.cost(self.d_head) + norm.cost(self.d_head)
         if self.position_bias is not None:
             total += self.position_bias.cost(self.num_heads)
         if self.value_mix is not None:
@@ -126,9 +134,11 @@ class _AcrossHeads(nn.Module):
         return normalised.view(x.shape)
 
 
-def _head_norm(qk_norm: Norm | AllHeads | None, num_heads: int, d_head: int) -> nn.Module:
+def _head_norm(qk_norm: Norm | AllHeads | AfterRotation | None, num_heads: int, d_head: int) -> nn.Module:
     if isinstance(qk_norm, AllHeads):
         return _AcrossHeads(qk_norm.norm.build(num_heads * d_head))
+    if isinstance(qk_norm, AfterRotation):
+        return qk_norm.norm.build(d_head)
     return nn.Identity() if qk_norm is None else qk_norm.build(d_head)
 
 
@@ -155,10 +165,7 @@ class AttentionModule(nn.Module):
         self, x_BSD: Float[Tensor, "batch seq d_model"], context: Context
     ) -> Float[Tensor, "batch seq d_model"]:
         """Attend within the input by order, or over `context.cache` by position."""
-        d_head = self.spec.d_head
-        q_BHSE = self.query_norm(self.query(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
-        for rotary, width in self.spec.rotation_keys:
-            q_BHSE = rotary.rotate(q_BHSE, context.rotations[rotary, width])
+        q_BHSE = self._placed(self.query(x_BSD).unflatten(-1, (-1, self.spec.d_head)), self.query_norm, context)
         k_BKSE, v_BKSE = self._keys_and_values(x_BSD, context)
         mixed_BSF = self._mix(q_BHSE, k_BKSE, v_BKSE, context).transpose(1, 2).flatten(2)
         if self.gate is not None:
@@ -166,11 +173,17 @@ class AttentionModule(nn.Module):
         output: Tensor = self.output(mixed_BSF)
         return output
 
+    def _placed(self, x_BSHE: Tensor, norm: nn.Module, context: Context) -> Tensor:
+        """Queries or keys, normalised and turned, as (B, H, S, E)."""
+        is_last = isinstance(self.spec.qk_norm, AfterRotation)
+        x_BHSE = (x_BSHE if is_last else norm(x_BSHE)).transpose(1, 2)
+        for rotary, width in self.spec.rotation_keys:
+            x_BHSE = rotary.rotate(x_BHSE, context.rotations[rotary, width])
+        return norm(x_BHSE) if is_last else x_BHSE
+
     def _keys_and_values(self, x_BSD: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         raw_BSKE = self.key(x_BSD).unflatten(-1, (-1, self.spec.d_head))
-        k_BKSE = self.key_norm(raw_BSKE).transpose(1, 2)
-        for rotary, width in self.spec.rotation_keys:
-            k_BKSE = rotary.rotate(k_BKSE, context.rotations[rotary, width])
+        k_BKSE = self._placed(raw_BSKE, self.key_norm, context)
         v_BSKE = raw_BSKE if self.value is None else self.value(x_BSD).unflatten(-1, (-1, self.spec.d_head))
         v_BKSE = v_BSKE.transpose(1, 2)
         return k_BKSE, v_BKSE if self.value_mix is None else self.value_mix(v_BKSE, x_BSD, context)

@@ -100,7 +100,7 @@ class SigmoidRouter:
         renormalise: divide by the sum.
         groups: equal parts of the experts.
         kept_groups: how many of them are looked at.
-        score: of each logit by itself; `sqrt_softplus` in DeepSeek-V4.
+        score: of the logits; `sqrt_softplus` in DeepSeek-V4, `softmax` in Ernie 4.5.
     Source: DeepSeek-V3 (arXiv 2412.19437), section 2.1.2.
     """
 
