@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -250,7 +251,8 @@ def randomised(model):
 
 def reference_of(case, **changes):
     model_type, entries = CASES[case]
-    config = AutoConfig.for_model(model_type, **{"bos_token_id": 1, "eos_token_id": 2} | entries | changes)
+    entries = deepcopy({"bos_token_id": 1, "eos_token_id": 2} | entries | changes)  # which transformers writes to
+    config = AutoConfig.for_model(model_type, **entries)
     config._attn_implementation = "sdpa" if case in FUSED else "eager"
     return randomised(AutoModelForCausalLM.from_config(config))
 
@@ -299,10 +301,11 @@ def test_tied_and_untied_heads_equal_hugging_faces(case, tied, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_predicted_parameters_are_those_built_and_rows_may_be_ragged(case, tmp_path):
+def test_predicted_counts_are_those_built_and_rows_may_be_ragged(case, tmp_path, kept_a_token):
     reference_of(case).save_pretrained(tmp_path)
     model, cache = load_pretrained(tmp_path), DynamicCache()
     assert model.spec.cost().parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert model.spec.cost(13).activation_elements == pytest.approx(kept_a_token(model, 13, 90), abs=1e-9)
     positions = torch.arange(13).repeat(2, 1)
     positions[1] -= 4  # four slots of padding on the left
     positions[positions < 0] = -1

@@ -171,15 +171,15 @@ def test_covering_array_covers_every_pair():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(map(str, row)))
-def test_composed_model_keeps_its_promises(row):
-    check_promises(decoder_of(row))
+def test_composed_model_keeps_its_promises(row, kept_a_token):
+    check_promises(decoder_of(row), kept_a_token)
 
 
 DIFFERENTIAL = list(itertools.product(FACTORS["placement"], ((4, 4), (8, 2))))
 
 
 @pytest.mark.parametrize("index", range(len(DIFFERENTIAL)))
-def test_differential_attention_keeps_its_promises_at_every_place(index):
+def test_differential_attention_keeps_its_promises_at_every_place(index, kept_a_token):
     """With the forms of the other parts that it knows in turn."""
     (placement, heads), turn = DIFFERENTIAL[index], index // 2
     positions = [position for position in FACTORS["position"] if position is None or isinstance(position, RoPE)]
@@ -193,10 +193,11 @@ def test_differential_attention_keeps_its_promises_at_every_place(index):
     copies = getattr(layer, "copies", 1)
     layers = (Reinjected(layer),) * 2 if turn % 3 == 1 else (layer, layer)
     stream = Copies(copies) if copies > 1 else None
-    check_promises(Decoder(VOCAB, D_MODEL, layers, norm, initialization=Initialization(0.3), stream=stream))
+    spec = Decoder(VOCAB, D_MODEL, layers, norm, initialization=Initialization(0.3), stream=stream)
+    check_promises(spec, kept_a_token)
 
 
-def check_promises(spec):
+def check_promises(spec, kept_a_token):
     generator = torch.Generator().manual_seed(7)
     model = spec.build(generator=generator)
     with torch.no_grad():
@@ -235,6 +236,8 @@ def check_promises(spec):
 
     cost = spec.cost(LENGTH)
     assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
+    scalars = 1 if "MoE(" in str(spec.layers[0]) else 0  # of the activation of each expert that is called at all
+    assert cost.activation_elements == pytest.approx(kept_a_token(model, LENGTH, VOCAB), rel=0, abs=scalars)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(tokens)
     seen = cost.matmul_flops + attention_flops(spec)  # uncached, products with masked keys are made all the same

@@ -1,9 +1,10 @@
 """Activation functions of the field; any function of one tensor serves as well."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -147,6 +148,50 @@ class LimitedGating:
     def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """What the map down reads."""
         return self.activation(gate.clamp(max=self.limit)) * up.clamp(-self.limit, self.limit)
+
+
+def kept_numbers(function: Activation | LearnedActivation | Gating, inputs: int = 1) -> int:
+    """Numbers that the backward pass of a function keeps for each that it gives, which itself is not among them.
+
+    Asked of torch with a few numbers on the CPU, so that it is known for any function.
+
+    Args:
+        function: of so many tensors of one shape.
+        inputs: 1, or 2 for gate and up.
+    """
+    return _kept_numbers(cast(Hashable, function), inputs)
+
+
+@lru_cache
+def _kept_numbers(function: Hashable, inputs: int) -> int:
+    counts = [_kept(function, inputs, size) for size in (8, 16)]
+    return (counts[1] - counts[0]) // 8
+
+
+def _kept(function: Any, inputs: int, size: int) -> int:
+    build = getattr(function, "build", None)
+    module = function if build is None else build()
+    own = {} if build is None else {parameter.data_ptr() for parameter in module.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            kept[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.enable_grad(), torch.device("cpu"):
+        given = [torch.linspace(-1, 1, size, requires_grad=True) + 0 for _ in range(inputs)]
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            result = module(*given)
+    kept.pop(result.untyped_storage().data_ptr(), None)
+    return sum(x.untyped_storage().nbytes() // x.element_size() for key, x in kept.items() if key not in own)
+
+
+def gated_numbers(activation: Activation | LearnedActivation, gating: Gating | None) -> int:
+    """`kept_numbers` of gating(gate, up), or of activation(gate) * up."""
+    if gating is not None:
+        return kept_numbers(gating, 2)
+    return kept_numbers(activation) + 2
 
 
 def activation_of(activation: Activation | LearnedActivation) -> Activation:

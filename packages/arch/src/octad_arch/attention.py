@@ -16,7 +16,7 @@ from .linear import ResidualOutput
 from .mixing import mix
 from .norm import Norm
 from .rope import RoPE
-from .value_residual import ValueMix
+from .value_residual import KeepValue, ValueMix
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Attention:
     def cost(self, d_model: int, context_length: int) -> Cost:
         """Four matrices, their offsets, the two head norms, and 4 * num_heads * d_head FLOPs a token attended."""
         inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
+        heads = self.num_heads + self.num_kv_heads
         offsets = self.bias * (inner + 2 * kv_inner) + self.output_bias * d_model + self.sinks * self.num_heads
         total = dense(2 * d_model * (inner + kv_inner), offsets)
         if self.key_is_value:
@@ -112,14 +113,30 @@ class Attention:
             total += self.qk_norm.norm.cost(inner) + self.qk_norm.norm.cost(kv_inner)
         elif self.qk_norm is not None:
             norm = self.qk_norm.norm if isinstance(self.qk_norm, AfterRotation) else self.qk_norm
-            total += norm.cost(self.d_head) + norm.cost(self.d_head)
+            own = norm.cost(self.d_head)
+            total += own + own + Cost(activation_elements=(heads - 2) * own.activation_elements)
         if self.position_bias is not None:
             total += self.position_bias.cost(self.num_heads)
         if self.value_mix is not None:
             total += self.value_mix.cost(d_model, self.num_kv_heads, self.d_head)
         seen = context_length if self.window is None else min(context_length, self.window)
         kept = 2 * kv_inner if self.is_causal else 0
-        return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept)
+        activations = self._kept(d_model, context_length)
+        return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept, activation_elements=activations)
+
+    def _kept(self, d_model: int, context_length: int) -> int:
+        """What the backward pass needs besides the norms' part: x, q, k, v, what was mixed, and how."""
+        inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
+        gates = 2 * inner * self.gate
+        if self.softcap is not None or self.sinks:  # scores are kept whole, keys and values once for each query head
+            scores = self.num_heads * (2 * (context_length + self.sinks) + context_length * (self.softcap is not None))
+            first = kv_inner * isinstance(self.value_mix, KeepValue)
+            return d_model + 4 * inner + scores + gates + first
+        is_normed_last = isinstance(self.qk_norm, AfterRotation)
+        is_copied = self.position is not None or is_normed_last  # into the order of the output map
+        shared = self.position is None if self.qk_norm is None or is_normed_last else True  # k and v are one tensor
+        values = 0 if self.key_is_value and shared else kv_inner
+        return d_model + inner * (2 + is_copied) + kv_inner + values + self.num_heads + gates
 
 
 class _AcrossHeads(nn.Module):

@@ -149,7 +149,20 @@ class CompressedAttention:
             seen += entries if self.indexer is None else min(entries, self.indexer.top_k)
         if self.indexer is not None:
             total += self.indexer.cost(d_model, d_query, context_length)
-        return total + Cost(attention_flops=4 * inner * seen, cache_elements=self.d_head)
+        kept = self._kept(d_model, max(context_length, 1))
+        return total + Cost(attention_flops=4 * inner * seen, cache_elements=self.d_head, activation_elements=kept)
+
+    def _kept(self, d_model: int, length: int) -> float:
+        """Queries before and after they turn, keys and values once for each head, scores, and the maps behind them."""
+        inner, entries = self.num_heads * self.d_head, 0
+        kept: float = (
+            d_model + self.d_query_latent + inner + self.num_heads + inner + inner + self.groups * self.d_output
+        )
+        if self.compressor is not None:
+            entries = self.compressor.entries(length)
+            kept += self.compressor.kept(self.d_head, length)
+        seen = length + entries
+        return kept + 2 * inner * seen / length + 2 * self.num_heads * (seen + 1)
 
 
 class CompressedAttentionModule(nn.Module):

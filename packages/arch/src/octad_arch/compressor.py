@@ -54,10 +54,22 @@ class Compressor:
         """How many a query sees after so many tokens."""
         return context_length // self.rate
 
+    def kept(self, d_head: int, length: int) -> float:
+        """What the backward pass of a row needs besides its input, a token's share: tokens, weights, norms of entries.
+
+        Without overlap what is weighed is a part of the tokens' own; with it, a copy.
+        """
+        channels, count = d_head * (1 + self.overlaps), self.entries(length)
+        weighed = count * self.rate * channels
+        norms = count * self.norm.cost(d_head).activation_elements
+        if not count:
+            return 0.0
+        return (weighed + (weighed if self.overlaps else 2 * channels * length) + norms) / length
+
     def cost(self, d_model: int, d_head: int) -> Cost:
         """Two matrices, the offsets and the norm; a cache keeps 1 / rate of an entry a token, and the open windows."""
         channels = d_head * (1 + self.overlaps)
-        total = dense(2 * d_model * channels, self.rate * channels) + self.norm.cost(d_head)
+        total = dense(2 * d_model * channels, self.rate * channels + self.norm.cost(d_head).parameters)
         held = self.rate * (1 + self.overlaps) * 2 * channels
         return total + Cost(cache_elements=-(-d_head // self.rate), state_elements=held)
 

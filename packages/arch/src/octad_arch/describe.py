@@ -1,5 +1,6 @@
 """A specification as text: what it is made of, and what it costs."""
 
+import math
 from dataclasses import fields, is_dataclass
 from itertools import groupby
 
@@ -23,6 +24,8 @@ def describe(spec: Decoder, context_length: int | None = None) -> str:
         f"Decoder: {_summary(total)}",
         f"  at a context of {length:,}: {total.forward_flops:,} FLOPs a token forward, {total.backward_flops:,} "
         f"backward; {total.kv_bytes(2):,} bytes of 16-bit cache a token",
+        f"  training keeps {_bytes(total)} of 16-bit activations a token, {_bytes(total, True)} where each layer keeps "
+        "its input alone",
         f"  embedding ({spec.vocab_size}, {spec.d_model})",
     ]
     if total.state_elements:
@@ -35,6 +38,11 @@ def describe(spec: Decoder, context_length: int | None = None) -> str:
         start = stop
     head = "the embedding's matrix" if spec.tied_embeddings else f"({spec.vocab_size}, {spec.d_model})"
     return "\n".join([*lines, f"  norm {_plain(spec.norm)}", f"  head {head}"])
+
+
+def _bytes(cost: Cost, checkpointed: bool = False) -> str:
+    size = cost.activation_bytes(2, checkpointed)
+    return "uncounted bytes" if math.isnan(size) else f"{size:,.0f} bytes"
 
 
 def _values(layer: LayerSpec) -> list[str]:

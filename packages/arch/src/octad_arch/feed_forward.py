@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .activation import Activation, Gating, LearnedActivation, activation_of, gelu, learned_numbers, silu
+from .activation import (
+    Activation,
+    Gating,
+    LearnedActivation,
+    activation_of,
+    gated_numbers,
+    gelu,
+    kept_numbers,
+    learned_numbers,
+    silu,
+)
 from .cost import Cost, dense
 from .errors import require_positive
 from .linear import ResidualOutput
@@ -38,7 +48,8 @@ class SwiGLU:
     def cost(self, d_model: int) -> Cost:
         """Three matrices and their offsets."""
         learned = 0 if self.gating is not None else learned_numbers(self.activation)
-        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned)
+        kept = d_model + self.d_ff * (1 + gated_numbers(self.activation, self.gating))
+        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned, kept)
 
 
 class SwiGLUModule(nn.Module):
@@ -88,7 +99,10 @@ class MLP:
 
     def cost(self, d_model: int) -> Cost:
         """Two matrices and their offsets."""
-        return dense(2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model) + learned_numbers(self.activation))
+        kept = d_model + self.d_ff * (1 + kept_numbers(self.activation))
+        return dense(
+            2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model) + learned_numbers(self.activation), kept
+        )
 
 
 class MLPModule(nn.Module):

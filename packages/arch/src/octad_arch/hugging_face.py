@@ -176,7 +176,9 @@ def _load(
     # What the specification implies need not be stored; where it is, it must agree.
     weights = tuple(weight for weight in weights if weight.ours or all(name in stored for name in weight.theirs))
     _compare(_stored_shapes(weights, empty), stored, family.spare, path)
-    first = next(weight.theirs[0] for weight in weights if "embedding.weight" in weight.ours)
+    first = next(
+        weight.theirs[0] for weight in weights if any(each.endswith("embedding.weight") for each in weight.ours)
+    )
     model = spec.build_empty(device, dtype or _dtype_of(stored[first]))
     parameters = dict(model.named_parameters())
     with ExitStack() as stack:

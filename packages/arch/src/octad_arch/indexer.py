@@ -54,7 +54,8 @@ class Indexer:
         weights = d_query * self.num_heads * self.d_head + d_model * (self.d_head + self.num_heads)
         scores = 2 * self.num_heads * (self.d_head + 1) * context_length
         kept = Cost(attention_flops=scores, cache_elements=self.d_head)
-        return dense(weights) + self.norm.cost(self.d_head) + kept
+        untrained = Cost(activation_elements=-self.norm.cost(self.d_head).activation_elements)
+        return dense(weights) + self.norm.cost(self.d_head) + untrained + kept
 
 
 class IndexerModule(nn.Module):

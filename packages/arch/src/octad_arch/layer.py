@@ -165,7 +165,8 @@ class ParallelLayer:
         """The sum of its parts."""
         norms = self.norm.cost(d_model)
         norms = norms if self.shares_norm else norms + norms
-        return self.mixer.cost(d_model, context_length) + self.feed_forward.cost(d_model) + norms
+        once = Cost(activation_elements=-d_model)  # what both read is kept once
+        return self.mixer.cost(d_model, context_length) + self.feed_forward.cost(d_model) + norms + once
 
 
 class ParallelLayerModule(nn.Module):

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .activation import Activation, silu
+from .activation import Activation, kept_numbers, silu
 from .context import Context, RotationKey
 from .cost import Cost, dense
 from .errors import require_positive
 from .linear import ResidualOutput
-from .linear_attention import linear_attention, linear_attention_recurrent
+from .linear_attention import CHUNK, chunks_of, linear_attention, linear_attention_recurrent
 from .norm import Norm, RMSNorm
 from .recurrence import kept_by, split_heads
 
@@ -59,7 +59,19 @@ class LightningAttention:
         """Five matrices, and 2 products with the state a token, whatever the context."""
         inner, state = self.num_heads * self.d_head, self.num_heads * self.d_head**2
         total = dense(5 * d_model * inner) + self.norm.cost(inner)
-        return total + Cost(attention_flops=4 * state, state_elements=state)
+        activations = self._kept(d_model, max(context_length, 2))
+        return total + Cost(attention_flops=4 * state, state_elements=state, activation_elements=activations)
+
+    def _kept(self, d_model: int, length: int) -> float:
+        """Of a row in chunks, a token's share: the maps, the products of the chunks, the gate."""
+        (count, padded), inner = chunks_of(length), self.num_heads * self.d_head
+        maps = d_model + 3 * inner * (1 + kept_numbers(self.activation))
+        products = padded * (5 * inner + 2 * self.num_heads * (CHUNK + 1)) + count * self.num_heads * (
+            1 + self.d_head**2
+        )
+        if count == 1:  # nothing is read of a state that is 0
+            products -= padded * inner + self.num_heads
+        return maps + products / length
 
 
 class LightningAttentionModule(nn.Module):

@@ -8,7 +8,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, Gating, LearnedActivation, activation_of, learned_numbers, sigmoid, silu
+from .activation import (
+    Activation,
+    Gating,
+    LearnedActivation,
+    activation_of,
+    gated_numbers,
+    kept_numbers,
+    learned_numbers,
+    sigmoid,
+    silu,
+)
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -37,6 +47,10 @@ class Router(Protocol):
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token."""
+        ...
+
+    def kept(self, num_experts: int) -> int:
+        """Numbers a token that the backward pass of the choice needs, logits and weights left out."""
         ...
 
 
@@ -75,6 +89,10 @@ class SoftmaxRouter:
     def __post_init__(self) -> None:
         require_positive(top_k=self.top_k, scale=self.scale, groups=self.groups, kept_groups=self.kept_groups)
         require(self.kept_groups <= self.groups, f"kept_groups={self.kept_groups} of groups={self.groups}; keep fewer")
+
+    def kept(self, num_experts: int) -> int:
+        """The probabilities, and the division."""
+        return num_experts + self.renormalise * (self.top_k + 1)
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
@@ -115,6 +133,11 @@ class SigmoidRouter:
     def __post_init__(self) -> None:
         require_positive(top_k=self.top_k, scale=self.scale, groups=self.groups, kept_groups=self.kept_groups)
         require(self.kept_groups <= self.groups, f"kept_groups={self.kept_groups} of groups={self.groups}; keep fewer")
+
+    def kept(self, num_experts: int) -> int:
+        """The scores and their sum, and the division."""
+        scores = num_experts * (1 + kept_numbers(self.score))
+        return scores + 1 + self.renormalise * (self.top_k + 1)
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
@@ -181,9 +204,16 @@ class MoE:
         total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
         total += Cost(self.num_experts * offsets, self.router.top_k * offsets)
         total += dense(0, 0 if self.gating is not None else learned_numbers(self.activation))
+        total += Cost(activation_elements=self._kept(d_model))
         if self.shared is not None:
-            total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
+            gated = self.shared_gate * (d_model + 1)
+            total += self.shared.cost(d_model) + dense(self.shared_gate * d_model, 0, gated - d_model)
         return total
+
+    def _kept(self, d_model: int) -> int:
+        """What the backward pass needs: x, the choice, and of each chosen expert what it reads, makes and gives."""
+        top_k, inner = self.router.top_k, self.d_ff * (1 + gated_numbers(self.activation, self.gating))
+        return d_model + self.router.kept(self.num_experts) + top_k * (3 * d_model + inner + 1)
 
 
 class MoEModule(nn.Module):
