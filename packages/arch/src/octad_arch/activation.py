@@ -150,25 +150,26 @@ class LimitedGating:
         return self.activation(gate.clamp(max=self.limit)) * up.clamp(-self.limit, self.limit)
 
 
-def kept_numbers(function: Activation | LearnedActivation | Gating, inputs: int = 1) -> int:
-    """Numbers that the backward pass of a function keeps for each that it gives, which itself is not among them.
+def kept_numbers(function: Activation | LearnedActivation | Gating, inputs: int = 1, with_result: bool = False) -> int:
+    """Numbers that the backward pass of a function keeps for each that it gives.
 
     Asked of torch with a few numbers on the CPU, so that it is known for any function.
 
     Args:
         function: of so many tensors of one shape.
         inputs: 1, or 2 for gate and up.
+        with_result: count what it gives too, where it keeps that: where what follows keeps another copy.
     """
-    return _kept_numbers(cast(Hashable, function), inputs)
+    return _kept_numbers(cast(Hashable, function), inputs, with_result)
 
 
 @lru_cache
-def _kept_numbers(function: Hashable, inputs: int) -> int:
-    counts = [_kept(function, inputs, size) for size in (8, 16)]
+def _kept_numbers(function: Hashable, inputs: int, with_result: bool) -> int:
+    counts = [_kept(function, inputs, size, with_result) for size in (8, 16)]
     return (counts[1] - counts[0]) // 8
 
 
-def _kept(function: Any, inputs: int, size: int) -> int:
+def _kept(function: Any, inputs: int, size: int, with_result: bool) -> int:
     build = getattr(function, "build", None)
     module = function if build is None else build()
     own = {} if build is None else {parameter.data_ptr() for parameter in module.parameters()}
@@ -183,7 +184,8 @@ def _kept(function: Any, inputs: int, size: int) -> int:
         given = [torch.linspace(-1, 1, size, requires_grad=True) + 0 for _ in range(inputs)]
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
             result = module(*given)
-    kept.pop(result.untyped_storage().data_ptr(), None)
+    if not with_result:
+        kept.pop(result.untyped_storage().data_ptr(), None)
     return sum(x.untyped_storage().nbytes() // x.element_size() for key, x in kept.items() if key not in own)
 
 

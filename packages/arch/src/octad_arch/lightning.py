@@ -65,7 +65,7 @@ class LightningAttention:
     def _kept(self, d_model: int, length: int) -> float:
         """Of a row in chunks, a token's share: the maps, the products of the chunks, the gate."""
         (count, padded), inner = chunks_of(length), self.num_heads * self.d_head
-        maps = d_model + 3 * inner * (1 + kept_numbers(self.activation))
+        maps = d_model + 3 * inner * (1 + kept_numbers(self.activation, with_result=True))
         products = padded * (5 * inner + 2 * self.num_heads * (CHUNK + 1)) + count * self.num_heads * (
             1 + self.d_head**2
         )
