@@ -4,11 +4,10 @@ import math
 from dataclasses import fields, is_dataclass
 from itertools import groupby
 
-import torch
-
 from .cost import Cost
 from .decoder import Decoder
 from .layer import LayerSpec
+from .shapes_only import shapes_only
 
 
 def describe(spec: Decoder, context_length: int | None = None) -> str:
@@ -52,7 +51,7 @@ def _values(layer: LayerSpec) -> list[str]:
 
 
 def _shapes(spec: Decoder, layer: LayerSpec) -> list[str]:
-    with torch.device("meta"):  # shapes without memory
+    with shapes_only():  # shapes without memory
         module = layer.build(spec.d_model, 0)
     return [f"    {name} {tuple(parameter.shape)}" for name, parameter in module.named_parameters()]
 

@@ -20,6 +20,7 @@ from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
 from .encoder_heads import HeadedEncoder, HeadedEncoderModel
 from .errors import ArchError, require, require_positive
 from .families import AnyFamily, family_named, find_family
+from .shapes_only import shapes_only
 
 Kind = TypeVar("Kind")
 _CONFIG, _WEIGHTS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -169,7 +170,7 @@ def _load(
     path: Path, kind: type[Buildable[Model]], device: torch.device | str | None, dtype: torch.dtype | None
 ) -> Model:
     family, spec = _spec_of(path, kind)
-    with torch.device("meta"):
+    with shapes_only():
         empty = dict(spec.module().named_parameters())
     weights = family.weights(spec, empty)  # type: ignore[arg-type]  # the kind has been checked
     stored = _locate(path, family.prefix)
