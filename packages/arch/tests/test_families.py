@@ -1,6 +1,7 @@
 """Every family against transformers: all parameters randomised, odd shapes, read, written and cached."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -109,7 +110,8 @@ def randomised(model):
 
 def reference_of(case, **changes):
     model_type, entries = CASES[case]
-    config = AutoConfig.for_model(model_type, **{"bos_token_id": 1, "eos_token_id": 2} | entries | changes)
+    entries = deepcopy({"bos_token_id": 1, "eos_token_id": 2} | entries | changes)  # which transformers writes to
+    config = AutoConfig.for_model(model_type, **entries)
     config._attn_implementation = "eager"
     return randomised(AutoModelForCausalLM.from_config(config))
 
@@ -156,10 +158,11 @@ def test_tied_and_untied_heads_equal_hugging_faces(case, tied, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_predicted_parameters_are_those_built(case, tmp_path):
+def test_predicted_parameters_and_activations_are_those_built(case, tmp_path, kept_a_token):
     reference_of(case).save_pretrained(tmp_path)
     model = load_pretrained(tmp_path)
     assert model.spec.cost().parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert model.spec.cost(13).activation_elements == pytest.approx(kept_a_token(model, 13, 90), abs=1e-9)
 
 
 def test_ragged_rows_in_a_cache_equal_each_row_alone(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -47,7 +48,61 @@ GEMMA4 |= {"layer_types": (["sliding_attention"] + ["full_attention", "sliding_a
 WINDOWS = SQUARE | {"num_key_value_heads": 2, "sliding_window": 4, "pad_token_id": None}
 WINDOWS |= {"layer_types": ["full_attention", "sliding_attention", "full_attention"]}
 
+KINDS = ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"]
+V4 = SQUARE | EXPERTS | {"layer_types": KINDS, "n_shared_experts": 1, "num_key_value_heads": 1, "head_dim": 16}
+V4 |= {"compress_rates": {KINDS[1]: 2, KINDS[2]: 3}, "mlp_layer_types": ["hash_moe", "moe", "hash_moe"]}
+V4 |= {"sliding_window": 4, "o_groups": 2, "o_lora_rank": 6, "partial_rotary_factor": 0.5, "q_lora_rank": 22}
+V4 |= {"index_n_heads": 11, "index_head_dim": 10, "index_topk": 3, "hc_mult": 3, "rms_norm_eps": 1e-4}
+del V4["intermediate_size"]
+
+LIGHTNING = SQUARE | {"layer_types": ["linear_attention", "full_attention", "linear_attention"], "head_dim": 12}
+LIGHTNING |= {"num_local_experts": 5, "num_key_value_heads": 2, "rope_parameters": ROPE}
+ERNIE = SQUARE | {"num_key_value_heads": 2, "rope_parameters": ROPE, "pad_token_id": None}
+HUNYUAN = SQUARE | {"num_key_value_heads": 1, "num_attention_heads": 7, "head_dim": 96, "rope_parameters": ROPE}
+HUNYUAN |= {"pad_token_id": None, "hidden_size": 40}
+ALPHA = {"rope_parameters": ROPE | {"rope_type": "dynamic", "alpha": 50.0, "factor": 1.0}}
+
 CASES = {
+    "minimax": ("minimax", LIGHTNING),
+    "minimax factors": (
+        "minimax",
+        LIGHTNING
+        | {"full_attn_alpha_factor": 1.3, "full_attn_beta_factor": 0.4, "linear_attn_alpha_factor": 0.7}
+        | {"linear_attn_beta_factor": 1.9, "mlp_alpha_factor": 0.3, "mlp_beta_factor": 2.1, "sliding_window": 4}
+        | {"head_dim": 96, "num_attention_heads": 7, "num_key_value_heads": 1, "num_experts_per_tok": 3},
+    ),
+    "ernie4_5": ("ernie4_5", ERNIE | {"head_dim": 12}),
+    "ernie4_5 biased": ("ernie4_5", ERNIE | {"use_bias": True, "head_dim": 10}),
+    "ernie4_5_moe": (
+        "ernie4_5_moe",
+        ERNIE | {"moe_num_experts": 6, "moe_k": 3, "moe_intermediate_size": 20},
+    ),
+    "ernie4_5_moe biased": (
+        "ernie4_5_moe",
+        ERNIE
+        | {"moe_num_experts": 5, "moe_k": 2, "moe_intermediate_size": 20, "use_bias": True, "num_hidden_layers": 5}
+        | {"moe_layer_interval": 2, "moe_layer_end_index": 3, "moe_num_shared_experts": 0},
+    ),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", HUNYUAN | {"attention_bias": True}),
+    "hunyuan_v1_dense stretched": ("hunyuan_v1_dense", HUNYUAN | ALPHA),
+    "hunyuan_v1_moe": (
+        "hunyuan_v1_moe",
+        HUNYUAN | {"num_experts": 5, "moe_topk": 2, "head_dim": 12, "hidden_size": 40},
+    ),
+    "hunyuan_v1_moe stretched": (
+        "hunyuan_v1_moe",
+        HUNYUAN | ALPHA | {"num_experts": 4, "moe_topk": 3, "hidden_size": 40},
+    ),
+    "deepseek_v4": ("deepseek_v4", V4 | {"swiglu_limit": 0.4}),
+    "deepseek_v4 stretched": (
+        "deepseek_v4",
+        V4
+        | {"rope_parameters": YARN, "compress_rope_theta": 777.0, "scoring_func": "sigmoid", "head_dim": 96}
+        | {"compress_rates": {KINDS[1]: 3, KINDS[2]: 5}, "index_topk": 1, "num_attention_heads": 7, "o_groups": 7}
+        | {"index_head_dim": 14}
+        | {"routed_scaling_factor": 0.7, "hc_eps": 1e-3, "hc_sinkhorn_iters": 3, "partial_rotary_factor": 0.125},
+    ),
+    "deepseek_v4 by default": ("deepseek_v4", {key: V4[key] for key in V4.keys() - {"layer_types", "mlp_layer_types"}}),
     "diffllama": (
         "diffllama",
         SQUARE | {"num_key_value_heads": 2, "head_dim": 12, "attention_bias": True, "rope_parameters": ROPE},
@@ -187,12 +242,17 @@ def randomised(model):
     with torch.no_grad():
         for tensor in [*model.parameters(), *buffers]:
             tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+        for name, table in model.named_buffers():
+            if name.endswith("tid2eid"):  # experts of each token id, of which none comes twice
+                drawn = torch.rand(len(table), 8, generator=generator).argsort(-1)
+                table.copy_(drawn[:, : table.shape[1]])
     return model.eval()
 
 
 def reference_of(case, **changes):
     model_type, entries = CASES[case]
-    config = AutoConfig.for_model(model_type, **{"bos_token_id": 1, "eos_token_id": 2} | entries | changes)
+    entries = deepcopy({"bos_token_id": 1, "eos_token_id": 2} | entries | changes)  # which transformers writes to
+    config = AutoConfig.for_model(model_type, **entries)
     config._attn_implementation = "sdpa" if case in FUSED else "eager"
     return randomised(AutoModelForCausalLM.from_config(config))
 
@@ -241,10 +301,11 @@ def test_tied_and_untied_heads_equal_hugging_faces(case, tied, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_predicted_parameters_are_those_built_and_rows_may_be_ragged(case, tmp_path):
+def test_predicted_counts_are_those_built_and_rows_may_be_ragged(case, tmp_path, kept_a_token):
     reference_of(case).save_pretrained(tmp_path)
     model, cache = load_pretrained(tmp_path), DynamicCache()
     assert model.spec.cost().parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert model.spec.cost(13).activation_elements == pytest.approx(kept_a_token(model, 13, 90), abs=1e-9)
     positions = torch.arange(13).repeat(2, 1)
     positions[1] -= 4  # four slots of padding on the left
     positions[positions < 0] = -1

@@ -15,18 +15,23 @@ are compared with ==, varied with `dataclasses.replace`, counted with `.cost(...
 from .activation import (
     XIELU,
     Activation,
+    Gating,
     LearnedActivation,
+    LimitedGating,
     gelu,
     gelu_tanh,
     relu,
     relu_squared,
     sigmoid,
     silu,
+    softmax,
     sqrt_softplus,
 )
-from .attention import AllHeads, Attention, AttentionModule
+from .attention import AfterRotation, AllHeads, Attention, AttentionModule
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
+from .compressed_attention import CompressedAttention, CompressedAttentionModule, EntryIndexer
+from .compressor import Compressor, CompressorModule
 from .context import Context
 from .cost import Cost
 from .cross_attention import CrossAttention, CrossAttentionModule
@@ -40,12 +45,14 @@ from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
 from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
+from .hash_moe import HashMoE, HashMoEModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
 from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
 from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
 from .layer_inputs import InputLayer, LayerInputs
+from .lightning import LightningAttention, LightningAttentionModule
 from .linear import ResidualOutput
 from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
@@ -73,7 +80,7 @@ from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
 from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
 from .recurrence import ShortConvolution
 from .reinjection import Reinjected
-from .residual import NoNorm, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
+from .residual import NoNorm, NormedStream, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
 from .rope import RoPE, Rotation, rope, rotate
 from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, TurnedShare, YaRN
 from .shared_kv import BorrowingAttention, LendingAttention
@@ -86,6 +93,7 @@ __all__ = [
     "ALiBi",
     "AbsolutePosition",
     "Activation",
+    "AfterRotation",
     "AllHeads",
     "ArchError",
     "Attention",
@@ -94,6 +102,10 @@ __all__ = [
     "AttentionModule",
     "BorrowingAttention",
     "ClampedGating",
+    "CompressedAttention",
+    "CompressedAttentionModule",
+    "Compressor",
+    "CompressorModule",
     "Context",
     "Copies",
     "Cost",
@@ -110,10 +122,14 @@ __all__ = [
     "EncoderDecoderModel",
     "EncoderHead",
     "EncoderModel",
+    "EntryIndexer",
     "FeedForward",
     "GatedCopies",
     "GatedDeltaNet",
     "GatedDeltaNetModule",
+    "Gating",
+    "HashMoE",
+    "HashMoEModule",
     "HeadedEncoder",
     "HeadedEncoderModel",
     "HyperConnections",
@@ -134,6 +150,9 @@ __all__ = [
     "LearnedActivation",
     "LearnedPositions",
     "LendingAttention",
+    "LightningAttention",
+    "LightningAttentionModule",
+    "LimitedGating",
     "LinearScaling",
     "ListCache",
     "Llama3Scaling",
@@ -155,6 +174,7 @@ __all__ = [
     "NoNorm",
     "Norm",
     "NormedMoE",
+    "NormedStream",
     "NormedValue",
     "OffsetRMSNorm",
     "ParallelHeads",
@@ -228,6 +248,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "sinkhorn",
+    "softmax",
     "sqrt_softplus",
     "token_log_probs",
     "transformer_2017",

@@ -1,9 +1,10 @@
 """Activation functions of the field; any function of one tensor serves as well."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +65,11 @@ def sqrt_softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return F.softplus(x).sqrt()
 
 
+def softmax(x: Float[Tensor, "... n"]) -> Float[Tensor, "... n"]:
+    """exp(x) / Σ exp(x) over the last axis: the scores of Ernie 4.5's router."""
+    return torch.softmax(x, -1)
+
+
 @dataclass(frozen=True)
 class XIELU:
     """a_p x² + b x for x > 0, else a_n (exp(x) - 1 - x) + b x, with a_p > 0 and a_n > b learned, one pair a block.
@@ -114,6 +120,80 @@ class XIELUModule(nn.Module):
         above, below = F.softplus(self.alpha_p), self.spec.slope + F.softplus(self.alpha_n)
         curved = torch.where(x > 0, above * x * x, below * (torch.expm1(x.clamp(max=0.0)) - x))
         return curved + self.spec.slope * x
+
+
+class Gating(Protocol):
+    """What becomes of gate and up where it is not activation(gate) * up; frozen, as all values."""
+
+    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the map down reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class LimitedGating:
+    """activation(min(gate, limit)) * u with u = up within ±limit (DeepSeek-V4).
+
+    Args:
+        limit: > 0.
+        activation: of the gate.
+    """
+
+    limit: float
+    activation: Activation = silu
+
+    def __post_init__(self) -> None:
+        require(self.limit > 0, f"limit={self.limit} must be above 0")
+
+    def __call__(self, gate: Float[Tensor, "..."], up: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """What the map down reads."""
+        return self.activation(gate.clamp(max=self.limit)) * up.clamp(-self.limit, self.limit)
+
+
+def kept_numbers(function: Activation | LearnedActivation | Gating, inputs: int = 1, with_result: bool = False) -> int:
+    """Numbers that the backward pass of a function keeps for each that it gives.
+
+    Asked of torch with a few numbers on the CPU, so that it is known for any function.
+
+    Args:
+        function: of so many tensors of one shape.
+        inputs: 1, or 2 for gate and up.
+        with_result: count what it gives too, where it keeps that: where what follows keeps another copy.
+    """
+    return _kept_numbers(cast(Hashable, function), inputs, with_result)
+
+
+@lru_cache
+def _kept_numbers(function: Hashable, inputs: int, with_result: bool) -> int:
+    counts = [_kept(function, inputs, size, with_result) for size in (8, 16)]
+    return (counts[1] - counts[0]) // 8
+
+
+def _kept(function: Any, inputs: int, size: int, with_result: bool) -> int:
+    build = getattr(function, "build", None)
+    module = function if build is None else build()
+    own = {} if build is None else {parameter.data_ptr() for parameter in module.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            kept[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.enable_grad(), torch.device("cpu"):
+        given = [torch.linspace(-1, 1, size, requires_grad=True) + 0 for _ in range(inputs)]
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            result = module(*given)
+    if not with_result:
+        kept.pop(result.untyped_storage().data_ptr(), None)
+    return sum(x.untyped_storage().nbytes() // x.element_size() for key, x in kept.items() if key not in own)
+
+
+def gated_numbers(activation: Activation | LearnedActivation, gating: Gating | None) -> int:
+    """`kept_numbers` of gating(gate, up), or of activation(gate) * up."""
+    if gating is not None:
+        return kept_numbers(gating, 2)
+    return kept_numbers(activation) + 2
 
 
 def activation_of(activation: Activation | LearnedActivation) -> Activation:

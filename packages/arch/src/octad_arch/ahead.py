@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .cost import Cost
+from .cost import UNCOUNTED, Cost
 from .decoder import Decoder, DecoderModel
 from .errors import require, require_positive
 from .layer import LayerSpec
@@ -44,7 +44,7 @@ def heads_cost(spec: AheadSpec, context_length: int | None) -> Cost:
     for _ in range(spec.depth):
         total += spec.layer.cost(spec.decoder.d_model, length)
         total += Cost(matmul_flops=2 * spec.decoder.d_model * spec.decoder.vocab_size)
-    return total
+    return total + UNCOUNTED
 
 
 class AheadModel(nn.Module):

@@ -16,12 +16,19 @@ from .linear import ResidualOutput
 from .mixing import mix
 from .norm import Norm
 from .rope import RoPE
-from .value_residual import ValueMix
+from .value_residual import KeepValue, ValueMix
 
 
 @dataclass(frozen=True)
 class AllHeads:
     """A `qk_norm` over all heads together, with a gain for each channel of each (OLMo 2, arXiv 2501.00656)."""
+
+    norm: Norm
+
+
+@dataclass(frozen=True)
+class AfterRotation:
+    """A `qk_norm` of each head behind the rotation and not in front of it (Hunyuan)."""
 
     norm: Norm
 
@@ -39,7 +46,7 @@ class Attention:
         d_head: width of a head.
         position: rotary embedding of queries and keys, or None for no position at all.
         qk_norm: normalises each head of q and k before the rotation, with one gain for all heads (Henry et al. 2020,
-            arXiv 2010.04245, as Qwen3 does it).
+            arXiv 2010.04245, as Qwen3 does it); or `AllHeads`, `AfterRotation`.
         bias: offsets of the query, key and value maps.
         output_bias: offset of the output map.
         is_causal: False lets every position see all others, as an encoder does; such a layer takes no cache.
@@ -57,7 +64,7 @@ class Attention:
     num_kv_heads: int
     d_head: int
     position: Rotary | None = field(default=RoPE())
-    qk_norm: Norm | AllHeads | None = None
+    qk_norm: Norm | AllHeads | AfterRotation | None = None
     bias: bool = False
     output_bias: bool = False
     is_causal: bool = True
@@ -95,6 +102,7 @@ class Attention:
     def cost(self, d_model: int, context_length: int) -> Cost:
         """Four matrices, their offsets, the two head norms, and 4 * num_heads * d_head FLOPs a token attended."""
         inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
+        heads = self.num_heads + self.num_kv_heads
         offsets = self.bias * (inner + 2 * kv_inner) + self.output_bias * d_model + self.sinks * self.num_heads
         total = dense(2 * d_model * (inner + kv_inner), offsets)
         if self.key_is_value:
@@ -104,14 +112,31 @@ class Attention:
         if isinstance(self.qk_norm, AllHeads):
             total += self.qk_norm.norm.cost(inner) + self.qk_norm.norm.cost(kv_inner)
         elif self.qk_norm is not None:
-            total += self.qk_norm.cost(self.d_head) + self.qk_norm.cost(self.d_head)
+            norm = self.qk_norm.norm if isinstance(self.qk_norm, AfterRotation) else self.qk_norm
+            own = norm.cost(self.d_head)
+            total += own + own + Cost(activation_elements=(heads - 2) * own.activation_elements)
         if self.position_bias is not None:
             total += self.position_bias.cost(self.num_heads)
         if self.value_mix is not None:
             total += self.value_mix.cost(d_model, self.num_kv_heads, self.d_head)
         seen = context_length if self.window is None else min(context_length, self.window)
         kept = 2 * kv_inner if self.is_causal else 0
-        return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept)
+        activations = self._kept(d_model, context_length)
+        return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept, activation_elements=activations)
+
+    def _kept(self, d_model: int, context_length: int) -> int:
+        """What the backward pass needs besides the norms' part: x, q, k, v, what was mixed, and how."""
+        inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
+        gates = 2 * inner * self.gate
+        if self.softcap is not None or self.sinks:  # scores are kept whole, keys and values once for each query head
+            scores = self.num_heads * (2 * (context_length + self.sinks) + context_length * (self.softcap is not None))
+            first = kv_inner * isinstance(self.value_mix, KeepValue)
+            return d_model + 4 * inner + scores + gates + first
+        is_normed_last = isinstance(self.qk_norm, AfterRotation)
+        is_copied = self.position is not None or is_normed_last  # into the order of the output map
+        shared = self.position is None if self.qk_norm is None or is_normed_last else True  # k and v are one tensor
+        values = 0 if self.key_is_value and shared else kv_inner
+        return d_model + inner * (2 + is_copied) + kv_inner + values + self.num_heads + gates
 
 
 class _AcrossHeads(nn.Module):
@@ -126,9 +151,11 @@ class _AcrossHeads(nn.Module):
         return normalised.view(x.shape)
 
 
-def _head_norm(qk_norm: Norm | AllHeads | None, num_heads: int, d_head: int) -> nn.Module:
+def _head_norm(qk_norm: Norm | AllHeads | AfterRotation | None, num_heads: int, d_head: int) -> nn.Module:
     if isinstance(qk_norm, AllHeads):
         return _AcrossHeads(qk_norm.norm.build(num_heads * d_head))
+    if isinstance(qk_norm, AfterRotation):
+        return qk_norm.norm.build(d_head)
     return nn.Identity() if qk_norm is None else qk_norm.build(d_head)
 
 
@@ -155,10 +182,7 @@ class AttentionModule(nn.Module):
         self, x_BSD: Float[Tensor, "batch seq d_model"], context: Context
     ) -> Float[Tensor, "batch seq d_model"]:
         """Attend within the input by order, or over `context.cache` by position."""
-        d_head = self.spec.d_head
-        q_BHSE = self.query_norm(self.query(x_BSD).unflatten(-1, (-1, d_head))).transpose(1, 2)
-        for rotary, width in self.spec.rotation_keys:
-            q_BHSE = rotary.rotate(q_BHSE, context.rotations[rotary, width])
+        q_BHSE = self._placed(self.query(x_BSD).unflatten(-1, (-1, self.spec.d_head)), self.query_norm, context)
         k_BKSE, v_BKSE = self._keys_and_values(x_BSD, context)
         mixed_BSF = self._mix(q_BHSE, k_BKSE, v_BKSE, context).transpose(1, 2).flatten(2)
         if self.gate is not None:
@@ -166,11 +190,17 @@ class AttentionModule(nn.Module):
         output: Tensor = self.output(mixed_BSF)
         return output
 
+    def _placed(self, x_BSHE: Tensor, norm: nn.Module, context: Context) -> Tensor:
+        """Queries or keys, normalised and turned, as (B, H, S, E)."""
+        is_last = isinstance(self.spec.qk_norm, AfterRotation)
+        x_BHSE = (x_BSHE if is_last else norm(x_BSHE)).transpose(1, 2)
+        for rotary, width in self.spec.rotation_keys:
+            x_BHSE = rotary.rotate(x_BHSE, context.rotations[rotary, width])
+        return norm(x_BHSE) if is_last else x_BHSE
+
     def _keys_and_values(self, x_BSD: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         raw_BSKE = self.key(x_BSD).unflatten(-1, (-1, self.spec.d_head))
-        k_BKSE = self.key_norm(raw_BSKE).transpose(1, 2)
-        for rotary, width in self.spec.rotation_keys:
-            k_BKSE = rotary.rotate(k_BKSE, context.rotations[rotary, width])
+        k_BKSE = self._placed(raw_BSKE, self.key_norm, context)
         v_BSKE = raw_BSKE if self.value is None else self.value(x_BSD).unflatten(-1, (-1, self.spec.d_head))
         v_BKSE = v_BSKE.transpose(1, 2)
         return k_BKSE, v_BKSE if self.value_mix is None else self.value_mix(v_BKSE, x_BSD, context)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .initialization import Initialization
+from .shapes_only import shapes_only
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -39,8 +40,7 @@ class Buildable(Generic[Model]):
 
     def build_empty(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
         """The module with memory for its parameters and whatever that memory held: for code that fills them all."""
-        # On "meta" the constructors of torch draw no random numbers and touch no memory.
-        with torch.device("meta"):
+        with shapes_only():
             model: Any = self.module()
         empty: Model = model.to(dtype or torch.float32).to_empty(device=device or "cpu")
         return empty

@@ -19,7 +19,7 @@ class Weight:
 
     Args:
         theirs: names in the file.
-        ours: names of the model's parameters.
+        ours: names of the model's parameters; none for tensors that the specification implies, which may be missing.
         read: the parameters from the stored tensors.
         write: the stored tensors from the parameters; its inverse, bit for bit. Both run on "meta" tensors too, which
             is how the shapes of the file are known before it is read.

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .context import Context, RotationKey
-from .cost import Cost, dense
+from .cost import UNCOUNTED, Cost, dense
 from .errors import ArchError, require, require_positive
 from .linear import ResidualOutput
 
@@ -54,7 +54,7 @@ class CrossAttention:
         inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
         total = dense(2 * d_model * inner, self.bias * inner + self.output_bias * d_model)
         once = 2 * kv_inner * (d_model + self.bias)
-        return total + Cost(once, once, attention_flops=4 * inner * context_length)
+        return total + UNCOUNTED + Cost(once, once, attention_flops=4 * inner * context_length)
 
 
 class CrossAttentionModule(nn.Module):

@@ -97,9 +97,17 @@ class Decoder(Buildable["DecoderModel"]):
         total += dense(0, 0 if self.logit_gain is None else self.vocab_size)
         total += Cost() if self.stream is None else self.stream.cost(self.d_model)
         total += Cost() if self.layer_inputs is None else self.layer_inputs.cost(self.d_model, len(self.layers))
+        total += Cost(activation_elements=self._kept_by_head())
+        total += Cost(checkpoint_elements=total.activation_elements)
+        copies = 1 if self.stream is None else self.stream.copies
         for layer in self.layers:
-            total += layer.cost(self.d_model, length)
+            total += layer.cost(self.d_model, length) + Cost(checkpoint_elements=copies * self.d_model)
         return total
+
+    def _kept_by_head(self) -> int:
+        """For `cross_entropy`: the states or their gradient, and the logits of heads that must hold them whole."""
+        is_whole, is_capped = self.head_bias or self.logit_softcap is not None, self.logit_softcap is not None
+        return self.d_model + self.vocab_size * (is_whole + is_capped)
 
 
 class DecoderModel(nn.Module):

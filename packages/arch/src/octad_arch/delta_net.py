@@ -12,8 +12,17 @@ from .context import Context, RotationKey
 from .cost import Cost, dense
 from .errors import require, require_positive
 from .linear import ResidualOutput
-from .linear_attention import delta_rule, delta_rule_recurrent
-from .recurrence import Kept, ShortConvolution, inverse_softplus, kept_by, split_heads, uniform, wide
+from .linear_attention import BLOCK, CHUNK, chunks_of, delta_rule, delta_rule_recurrent
+from .recurrence import (
+    Kept,
+    ShortConvolution,
+    inverse_softplus,
+    kept_by,
+    kept_by_convolution,
+    split_heads,
+    uniform,
+    wide,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,20 @@ class GatedDeltaNet:
         total = dense(d_model * (2 * keys + 3 * values + 2 * self.num_heads) + channels * self.width)
         others = 2 * self.num_heads + self.d_value
         kept = state + channels * (self.width - 1)
-        return total + Cost(others, others, attention_flops=6 * state, state_elements=kept)
+        activations = self._kept(d_model, max(context_length, 2))
+        return total + Cost(
+            others, others, attention_flops=6 * state, state_elements=kept, activation_elements=activations
+        )
+
+    def _kept(self, d_model: int, length: int) -> float:
+        """Of a row in chunks, a token's share: the maps, the convolution, the products of the chunks, gate and norm."""
+        (count, padded), heads, values = chunks_of(length), self.num_heads, self.num_heads * self.d_value
+        channels, keys = 2 * self.num_key_heads * self.d_key + values, heads * self.d_key
+        tokens = d_model + 4 * heads + channels + 2 * self.num_key_heads + 5 * values
+        products = padded * (5 * heads * (CHUNK + 1) + 7 * keys + 5 * values) + 2 * count * keys * self.d_value
+        if count == 1:  # nothing is read of a state that is 0
+            products -= 2 * padded * keys
+        return tokens + (kept_by_convolution(channels, self.width, length) + products) / length
 
 
 class GatedDeltaNetModule(nn.Module):
@@ -148,7 +170,18 @@ class KimiDeltaAttention:
         total = dense(d_model * (4 * inner + self.num_heads + 2 * self.d_head) + 2 * self.d_head * inner)
         total += dense(3 * inner * self.width, inner + self.num_heads + self.d_head)
         kept = state + 3 * inner * (self.width - 1)
-        return total + Cost(attention_flops=6 * state, state_elements=kept)
+        activations = self._kept(d_model, max(context_length, 2))
+        return total + Cost(attention_flops=6 * state, state_elements=kept, activation_elements=activations)
+
+    def _kept(self, d_model: int, length: int) -> float:
+        """As that of `GatedDeltaNet`; decays of channels are kept for each pair of steps in a block of 16."""
+        (count, padded), heads, inner = chunks_of(length), self.num_heads, self.num_heads * self.d_head
+        tokens = d_model + 4 * heads + 2 * self.d_head + 9 * inner
+        products = padded * (2 * heads * (CHUNK + 1) + inner * (18 + 2 * CHUNK // BLOCK + 2 * BLOCK))
+        products += 2 * count * inner * self.d_head
+        if count == 1:
+            products -= 2 * padded * inner
+        return tokens + (kept_by_convolution(3 * inner, self.width, length) + products) / length
 
 
 class KimiDeltaAttentionModule(nn.Module):

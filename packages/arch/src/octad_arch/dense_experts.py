@@ -32,7 +32,8 @@ class NormedMoE(MoE):
 
     def cost(self, d_model: int) -> Cost:
         """That of the experts, the norm, the router's gains and the factors."""
-        return super().cost(d_model) + self.norm.cost(d_model) + dense(0, d_model + self.num_experts)
+        kept = d_model + 1 + 2 * self.router.top_k  # of the router's own norm, and the factors
+        return super().cost(d_model) + self.norm.cost(d_model) + dense(0, d_model + self.num_experts, kept)
 
 
 class NormedMoEModule(MoEModule):
@@ -83,7 +84,8 @@ class DenseAndExperts:
     def cost(self, d_model: int) -> Cost:
         """The sum of its parts."""
         norm = self.norm.cost(d_model)
-        return self.dense.cost(d_model) + self.experts.cost(d_model) + norm + norm + norm
+        once = Cost(activation_elements=-d_model)  # what both read is kept once
+        return self.dense.cost(d_model) + self.experts.cost(d_model) + norm + norm + norm + once
 
 
 class DenseAndExpertsModule(nn.Module):

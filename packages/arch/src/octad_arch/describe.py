@@ -1,13 +1,13 @@
 """A specification as text: what it is made of, and what it costs."""
 
+import math
 from dataclasses import fields, is_dataclass
 from itertools import groupby
-
-import torch
 
 from .cost import Cost
 from .decoder import Decoder
 from .layer import LayerSpec
+from .shapes_only import shapes_only
 
 
 def describe(spec: Decoder, context_length: int | None = None) -> str:
@@ -23,6 +23,8 @@ def describe(spec: Decoder, context_length: int | None = None) -> str:
         f"Decoder: {_summary(total)}",
         f"  at a context of {length:,}: {total.forward_flops:,} FLOPs a token forward, {total.backward_flops:,} "
         f"backward; {total.kv_bytes(2):,} bytes of 16-bit cache a token",
+        f"  training keeps {_bytes(total)} of 16-bit activations a token, {_bytes(total, True)} where each layer keeps "
+        "its input alone",
         f"  embedding ({spec.vocab_size}, {spec.d_model})",
     ]
     if total.state_elements:
@@ -37,6 +39,11 @@ def describe(spec: Decoder, context_length: int | None = None) -> str:
     return "\n".join([*lines, f"  norm {_plain(spec.norm)}", f"  head {head}"])
 
 
+def _bytes(cost: Cost, checkpointed: bool = False) -> str:
+    size = cost.activation_bytes(2, checkpointed)
+    return "uncounted bytes" if math.isnan(size) else f"{size:,.0f} bytes"
+
+
 def _values(layer: LayerSpec) -> list[str]:
     if not is_dataclass(layer):
         return [f"    {layer}"]
@@ -44,7 +51,7 @@ def _values(layer: LayerSpec) -> list[str]:
 
 
 def _shapes(spec: Decoder, layer: LayerSpec) -> list[str]:
-    with torch.device("meta"):  # shapes without memory
+    with shapes_only():  # shapes without memory
         module = layer.build(spec.d_model, 0)
     return [f"    {name} {tuple(parameter.shape)}" for name, parameter in module.named_parameters()]
 

@@ -63,7 +63,9 @@ class DifferentialAttention:
         """Four matrices, four vectors, and 6 * num_heads * d_head FLOPs a token attended."""
         inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
         total = dense(2 * d_model * (inner + kv_inner), self.bias * (inner + 2 * kv_inner + d_model) + 4 * self.d_head)
-        return total + Cost(attention_flops=6 * inner * context_length, cache_elements=3 * kv_inner)
+        activations = d_model + 8 * inner + self.num_heads * context_length + self.num_heads // 2
+        flops = 6 * inner * context_length
+        return total + Cost(attention_flops=flops, cache_elements=3 * kv_inner, activation_elements=activations)
 
 
 class DifferentialAttentionModule(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .bias import PositionBias, bias_cost, build_bias
 from .building import Buildable
 from .context import context_of
-from .cost import Cost, dense
+from .cost import UNCOUNTED, Cost, dense
 from .embedding import embed
 from .errors import require, require_positive
 from .initialization import Initialization
@@ -70,7 +70,7 @@ class Encoder(Buildable["EncoderModel"]):
         total += bias_cost(self.position_bias, self.layers)
         for layer in self.layers:
             total += layer.cost(self.d_model, length)
-        return total
+        return total + UNCOUNTED
 
 
 class EncoderModel(nn.Module):

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .activation import Activation, LearnedActivation, activation_of, gelu, learned_numbers, silu
+from .activation import (
+    Activation,
+    Gating,
+    LearnedActivation,
+    activation_of,
+    gated_numbers,
+    gelu,
+    kept_numbers,
+    learned_numbers,
+    silu,
+)
 from .cost import Cost, dense
 from .errors import require_positive
 from .linear import ResidualOutput
@@ -19,12 +29,14 @@ class SwiGLU:
         d_ff: width inside.
         bias: offsets of the three maps.
         activation: of the gate. silu: SwiGLU; gelu: GeGLU (`gelu_tanh` in Gemma); relu: ReGLU; sigmoid: GLU.
+        gating: what becomes of gate and up in place of activation(gate) * up.
     Source: Shazeer 2020 (arXiv 2002.05202).
     """
 
     d_ff: int
     bias: bool = False
     activation: Activation | LearnedActivation = silu
+    gating: Gating | None = None
 
     def __post_init__(self) -> None:
         require_positive(d_ff=self.d_ff)
@@ -35,7 +47,9 @@ class SwiGLU:
 
     def cost(self, d_model: int) -> Cost:
         """Three matrices and their offsets."""
-        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned_numbers(self.activation))
+        learned = 0 if self.gating is not None else learned_numbers(self.activation)
+        kept = d_model + self.d_ff * (1 + gated_numbers(self.activation, self.gating))
+        return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned, kept)
 
 
 class SwiGLUModule(nn.Module):
@@ -43,14 +57,21 @@ class SwiGLUModule(nn.Module):
 
     def __init__(self, spec: SwiGLU, d_model: int) -> None:
         super().__init__()
-        self.activation = activation_of(spec.activation)
+        self.gating = spec.gating
+        self.activation = None if spec.gating is not None else activation_of(spec.activation)
         self.gate = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
         self.up = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
         self.down = ResidualOutput(spec.d_ff, d_model, bias=spec.bias)
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each position by itself."""
-        output: Tensor = self.down(self.activation(self.gate(x)) * self.up(x))
+        gate, up = self.gate(x), self.up(x)
+        if self.activation is not None:
+            gated = self.activation(gate) * up
+        else:
+            assert self.gating is not None
+            gated = self.gating(gate, up)
+        output: Tensor = self.down(gated)
         return output
 
 
@@ -78,7 +99,10 @@ class MLP:
 
     def cost(self, d_model: int) -> Cost:
         """Two matrices and their offsets."""
-        return dense(2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model) + learned_numbers(self.activation))
+        kept = d_model + self.d_ff * (1 + kept_numbers(self.activation))
+        return dense(
+            2 * d_model * self.d_ff, self.bias * (self.d_ff + d_model) + learned_numbers(self.activation), kept
+        )
 
 
 class MLPModule(nn.Module):

@@ -20,6 +20,7 @@ from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
 from .encoder_heads import HeadedEncoder, HeadedEncoderModel
 from .errors import ArchError, require, require_positive
 from .families import AnyFamily, family_named, find_family
+from .shapes_only import shapes_only
 
 Kind = TypeVar("Kind")
 _CONFIG, _WEIGHTS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -86,7 +87,8 @@ def _write_shards(
     shards: list[list[Weight]] = [[]]
     size = total = 0
     for weight in weights:
-        weight_bytes = sum(parameters[name].nbytes for name in weight.ours)
+        parts = tuple(parameters[name].detach() for name in weight.ours) or weight.write(())
+        weight_bytes = sum(part.nbytes for part in parts)
         if shards[-1] and size + weight_bytes > max_shard_bytes:
             shards.append([])
             size = 0
@@ -168,12 +170,16 @@ def _load(
     path: Path, kind: type[Buildable[Model]], device: torch.device | str | None, dtype: torch.dtype | None
 ) -> Model:
     family, spec = _spec_of(path, kind)
-    with torch.device("meta"):
+    with shapes_only():
         empty = dict(spec.module().named_parameters())
     weights = family.weights(spec, empty)  # type: ignore[arg-type]  # the kind has been checked
     stored = _locate(path, family.prefix)
+    # What the specification implies need not be stored; where it is, it must agree.
+    weights = tuple(weight for weight in weights if weight.ours or all(name in stored for name in weight.theirs))
     _compare(_stored_shapes(weights, empty), stored, family.spare, path)
-    first = next(weight.theirs[0] for weight in weights if weight.ours[0].endswith("embedding.weight"))
+    first = next(
+        weight.theirs[0] for weight in weights if any(each.endswith("embedding.weight") for each in weight.ours)
+    )
     model = spec.build_empty(device, dtype or _dtype_of(stored[first]))
     parameters = dict(model.named_parameters())
     with ExitStack() as stack:

@@ -49,9 +49,9 @@ class HyperConnections:
         n = self.copies
         total = norm.cost(d_model) + dense(0, n * (n + 2)) + _mixing(n, d_model)
         if self.is_dynamic:  # each copy is multiplied by the same n + 2 columns
-            total += (
-                norm.cost(d_model) + dense((n + 2) * d_model, 2) + Cost(matmul_flops=2 * (n - 1) * (n + 2) * d_model)
-            )
+            own, flops = norm.cost(d_model), 2 * (n - 1) * (n + 2) * d_model
+            kept = (n - 1) * own.activation_elements + n * (2 * n + 4)
+            total += own + dense((n + 2) * d_model, 2, kept) + Cost(matmul_flops=flops)
         return total
 
 
@@ -87,12 +87,14 @@ class ManifoldHyperConnections:
     def cost(self, norm: Norm, d_model: int) -> Cost:
         """The norm in front of the block, one matrix from all copies to n(n + 2) numbers, as many offsets, 3 scales."""
         n = self.copies
-        return norm.cost(d_model) + dense(n * (n + 2) * n * d_model, n * (n + 2) + 3) + _mixing(n, d_model)
+        kept = n * d_model + 1 + n * (n + 2) + 3 * n + n * n + n * (n + 1) + (2 * self.iterations - 1) * n * (n + 1)
+        return norm.cost(d_model) + dense(n * (n + 2) * n * d_model, n * (n + 2) + 3, kept) + _mixing(n, d_model)
 
 
 def _mixing(copies: int, d_model: int) -> Cost:
-    """The product (1 + n, n) with (n, d_model) of each token."""
-    return Cost(matmul_flops=2 * (1 + copies) * copies * d_model)
+    """The product (1 + n, n) with (n, d_model) of each token; kept are the copies, what was mixed and the branch."""
+    kept = (2 * copies + 1) * d_model  # beside what the norm reads, a part of what was mixed
+    return Cost(matmul_flops=2 * (1 + copies) * copies * d_model, activation_elements=kept)
 
 
 class Hyper(nn.Module):

@@ -54,7 +54,8 @@ class Indexer:
         weights = d_query * self.num_heads * self.d_head + d_model * (self.d_head + self.num_heads)
         scores = 2 * self.num_heads * (self.d_head + 1) * context_length
         kept = Cost(attention_flops=scores, cache_elements=self.d_head)
-        return dense(weights) + self.norm.cost(self.d_head) + kept
+        untrained = Cost(activation_elements=-self.norm.cost(self.d_head).activation_elements)
+        return dense(weights) + self.norm.cost(self.d_head) + untrained + kept
 
 
 class IndexerModule(nn.Module):
@@ -96,11 +97,7 @@ class IndexerModule(nn.Module):
             return None
         q_BHSE = self.query(source_BSQ).unflatten(-1, (spec.num_heads, -1)).transpose(1, 2)
         q_BHSE = spec.position.rotate(q_BHSE, rotation)
-        scores_BSJ = self.scores(x_BSD, q_BHSE, k_BJE)
-        is_hidden = (keys[:, None, :] > queries[:, :, None]) | (keys < 0)[:, None, :]
-        best = scores_BSJ.masked_fill(is_hidden, -torch.inf).argsort(stable=True, dim=-1, descending=True)
-        chosen = keys[:, None, :].expand_as(best).gather(-1, best[..., : spec.top_k])
-        return Selection(chosen)
+        return chosen_by(self.scores(x_BSD, q_BHSE, k_BJE), queries, keys, spec.top_k)
 
     def scores(
         self,
@@ -109,10 +106,31 @@ class IndexerModule(nn.Module):
         k_BJE: Float[Tensor, "batch slots d_head"],
     ) -> Float[Tensor, "batch seq slots"]:
         """I_ts in float32 at least, nothing hidden yet; q and k are rotated."""
-        wide = torch.promote_types(x_BSD.dtype, torch.float32)
-        products_BHSJ = (q_BHSE.to(wide) @ k_BJE.to(wide).transpose(-1, -2)[:, None]).relu()
-        size = (self.spec.num_heads * self.spec.d_head) ** -0.5
-        return torch.einsum("bsh,bhsj->bsj", self.weight(x_BSD).to(wide) * size, products_BHSJ)
+        return index_scores(self.weight(x_BSD), q_BHSE, k_BJE)
+
+
+def index_scores(
+    weights_BSH: Float[Tensor, "batch seq heads"],
+    q_BHSE: Float[Tensor, "batch heads seq d_head"],
+    k_BJE: Float[Tensor, "batch slots d_head"],
+) -> Float[Tensor, "batch seq slots"]:
+    """Σ_h w_th relu(q_th · k_s) / sqrt(heads * d_head), in float32 at least."""
+    wide = torch.promote_types(q_BHSE.dtype, torch.float32)
+    products_BHSJ = (q_BHSE.to(wide) @ k_BJE.to(wide).transpose(-1, -2)[:, None]).relu()
+    size = (q_BHSE.shape[1] * q_BHSE.shape[-1]) ** -0.5
+    return torch.einsum("bsh,bhsj->bsj", weights_BSH.to(wide) * size, products_BHSJ)
+
+
+def chosen_by(
+    scores_BSJ: Float[Tensor, "batch seq slots"],
+    queries: Int[Tensor, "batch seq"],
+    keys: Int[Tensor, "batch slots"],
+    top_k: int,
+) -> "Selection":
+    """The `top_k` positions of the highest scores that each query sees; of equal ones the earlier slot."""
+    is_hidden = (keys[:, None, :] > queries[:, :, None]) | (keys < 0)[:, None, :]
+    best = scores_BSJ.masked_fill(is_hidden, -torch.inf).argsort(stable=True, dim=-1, descending=True)
+    return Selection(keys[:, None, :].expand_as(best).gather(-1, best[..., :top_k]))
 
 
 class Selection:

@@ -41,6 +41,11 @@ class FeedForward(Protocol):
         ...
 
 
+def _reads_context(feed_forward: nn.Module) -> bool:
+    """Whether a block asks for the context too, as one that looks its experts up by token does."""
+    return getattr(feed_forward, "reads_context", False)
+
+
 class LayerSpec(Protocol):
     """What a `Decoder` asks of each of its layers; `Layer` is the usual one."""
 
@@ -86,12 +91,14 @@ class Layer:
     def build(self, d_model: int, layer: int = 0) -> "LayerModule":
         """The module for a model of that width; `layer` is its index there."""
         cross = None if self.cross is None else self.cross.build(d_model, layer)
+        feed_forward = self.feed_forward.build(d_model)
         return LayerModule(
             (self.mixer_placement or self.placement).build(
                 self.mixer.build(d_model, layer), self.norm, d_model, 2 * layer
             ),
-            self.placement.build(self.feed_forward.build(d_model), self.norm, d_model, 2 * layer + 1),
+            self.placement.build(feed_forward, self.norm, d_model, 2 * layer + 1),
             None if cross is None else self.placement.build(cross, self.norm, d_model, 2 * layer),
+            _reads_context(feed_forward),
         )
 
     @property
@@ -111,16 +118,19 @@ class Layer:
 class LayerModule(nn.Module):
     """`Layer` with its weights."""
 
-    def __init__(self, mixer: nn.Module, feed_forward: nn.Module, cross: nn.Module | None = None) -> None:
+    def __init__(
+        self, mixer: nn.Module, feed_forward: nn.Module, cross: nn.Module | None = None, reads_context: bool = False
+    ) -> None:
         super().__init__()
         self.mixer, self.cross, self.feed_forward = mixer, cross, feed_forward
+        self.reads_context = reads_context
 
     def forward(self, x: Float[Tensor, "batch seq d_model"], context: Context) -> Float[Tensor, "batch seq d_model"]:
         """Mix the tokens, read the encoder's states where there are such, then work on each token."""
         x = self.mixer(x, context)
         if self.cross is not None:
             x = self.cross(x, context)
-        y: Tensor = self.feed_forward(x)
+        y: Tensor = self.feed_forward(x, context) if self.reads_context else self.feed_forward(x)
         return y
 
 
@@ -155,7 +165,8 @@ class ParallelLayer:
         """The sum of its parts."""
         norms = self.norm.cost(d_model)
         norms = norms if self.shares_norm else norms + norms
-        return self.mixer.cost(d_model, context_length) + self.feed_forward.cost(d_model) + norms
+        once = Cost(activation_elements=-d_model)  # what both read is kept once
+        return self.mixer.cost(d_model, context_length) + self.feed_forward.cost(d_model) + norms + once
 
 
 class ParallelLayerModule(nn.Module):
@@ -171,7 +182,8 @@ class ParallelLayerModule(nn.Module):
         """Both branches from x, then one sum."""
         normalised = self.mixer_norm(x)
         other = normalised if self.feed_forward_norm is None else self.feed_forward_norm(x)
-        y: Tensor = x + self.mixer(normalised, context) + self.feed_forward(other)
+        inputs = (other, context) if _reads_context(self.feed_forward) else (other,)
+        y: Tensor = x + self.mixer(normalised, context) + self.feed_forward(*inputs)
         return y
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, gelu_tanh
+from .activation import Activation, gelu_tanh, kept_numbers
 from .context import Context, RotationKey
 from .cost import Cost, dense
 from .errors import ArchError, require_positive
@@ -41,7 +41,9 @@ class LayerInputs:
     def cost(self, d_model: int, num_layers: int) -> Cost:
         """A table and a matrix a layer, and the norm."""
         width = num_layers * self.d_input
-        return dense(d_model * width, self.vocab_size * width) + self.norm.cost(self.d_input)
+        own = self.norm.cost(self.d_input)
+        kept = (num_layers - 1) * own.activation_elements + width
+        return dense(d_model * width, self.vocab_size * width, kept) + own
 
 
 class LayerInputsModule(nn.Module):
@@ -103,7 +105,10 @@ class InputLayer:
     def cost(self, d_model: int, context_length: int) -> Cost:
         """Two matrices and a norm more, and s."""
         total = self.layer.cost(d_model, context_length) + dense(0, 1)
-        return total if self.d_input is None else total + dense(2 * d_model * self.d_input) + self.norm.cost(d_model)
+        if self.d_input is None:
+            return total
+        kept = d_model + self.d_input * (2 + kept_numbers(self.activation))
+        return total + dense(2 * d_model * self.d_input, 0, kept) + self.norm.cost(d_model)
 
 
 class InputLayerModule(nn.Module):

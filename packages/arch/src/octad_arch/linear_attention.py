@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .errors import require
 
-CHUNK, _BLOCK = 64, 16
+CHUNK, BLOCK = 64, 16
 
 Result = tuple[Float[Tensor, "batch heads seq d_value"], Float[Tensor, "batch heads d_key d_value"]]
 """What every query reads, and the state after the last step."""
@@ -132,7 +132,7 @@ def delta_rule(
     Cost: 2 T (C (3 K + 2 V) + 3 K V) FLOPs a head, and C² a step for the inverse.
     Source: Yang et al. 2024 (arXiv 2412.06464); a decay a channel: Kimi Linear (arXiv 2510.26692).
     """
-    require(chunk % _BLOCK == 0 and chunk > 0, f"chunk={chunk} must be a multiple of {_BLOCK}")
+    require(chunk % BLOCK == 0 and chunk > 0, f"chunk={chunk} must be a multiple of {BLOCK}")
     S_BHKV, length, dtype = _start(state, k, v), v.shape[2], v.dtype
     q, k, v, g, beta = (_chunks(x.to(S_BHKV.dtype), chunk) for x in (q, k, v, g, beta))
     by_channel = g.ndim == 5
@@ -177,6 +177,12 @@ class _UnitInverse(torch.autograd.Function):
         return change.tril_(-1).neg_()
 
 
+def chunks_of(length: int, chunk: int = CHUNK) -> tuple[int, int]:
+    """Chunks of a sequence, and its length once it is filled up to whole ones."""
+    count = max(-(-length // chunk), 1)
+    return count, count * chunk
+
+
 def _start(state: Tensor | None, k: Tensor, v: Tensor) -> Tensor:
     """The first state, in float32 or wider: it is summed over the whole past."""
     wide = torch.promote_types(v.dtype, torch.float32)
@@ -217,21 +223,21 @@ def _decayed_products(
     most 1; within a block it is taken directly.
     """
     chunk = k.shape[-2]
-    count = chunk // _BLOCK
-    G_blocks, k_blocks = (_split(x, 3, _BLOCK) for x in (G, k))  # (b, h, n, s, i, k)
+    count = chunk // BLOCK
+    G_blocks, k_blocks = (_split(x, 3, BLOCK) for x in (G, k))  # (b, h, n, s, i, k)
     start = F.pad(G_blocks[..., -1, :], (0, 0, 1, 0))[..., :-1, None, :]  # G before each block
-    first = torch.arange(count, device=k.device)[:, None, None] * _BLOCK
+    first = torch.arange(count, device=k.device)[:, None, None] * BLOCK
     is_later = torch.arange(chunk, device=k.device)[None, :, None] >= first
     earlier = k[..., None, :, :] * (start - G[..., None, :, :]).masked_fill(is_later, -torch.inf).exp()
-    ahead = torch.ones(_BLOCK, _BLOCK, dtype=torch.bool, device=k.device).triu(1)[..., None]
+    ahead = torch.ones(BLOCK, BLOCK, dtype=torch.bool, device=k.device).triu(1)[..., None]
     within = (G_blocks[..., :, None, :] - G_blocks[..., None, :, :]).masked_fill(ahead, -torch.inf).exp()
     within = within * k_blocks[..., None, :, :]  # (b, h, n, s, i, j, k)
     decayed = (G_blocks - start).exp()
     products: list[Tensor] = []
     for x in lefts:
-        x_blocks = _split(x, 3, _BLOCK)
+        x_blocks = _split(x, 3, BLOCK)
         between = (x_blocks * decayed) @ earlier.transpose(-1, -2)  # (b, h, n, s, i, chunk)
         inside = (within @ x_blocks[..., None]).squeeze(-1)  # (b, h, n, s, i, j)
-        placed = [F.pad(part, (s * _BLOCK, chunk - (s + 1) * _BLOCK)) for s, part in enumerate(inside.unbind(3))]
+        placed = [F.pad(part, (s * BLOCK, chunk - (s + 1) * BLOCK)) for s, part in enumerate(inside.unbind(3))]
         products.append((between + torch.stack(placed, 3)).flatten(3, 4))
     return products[0], products[1]

@@ -12,8 +12,8 @@ from .context import Context, RotationKey
 from .cost import Cost, dense
 from .errors import require, require_positive
 from .linear import ResidualOutput
-from .linear_attention import linear_attention, linear_attention_recurrent
-from .recurrence import ShortConvolution, inverse_softplus, kept_by, split_heads, uniform, wide
+from .linear_attention import CHUNK, chunks_of, linear_attention, linear_attention_recurrent
+from .recurrence import ShortConvolution, inverse_softplus, kept_by, kept_by_convolution, split_heads, uniform, wide
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,23 @@ class Mamba2:
         others = 3 * self.num_heads + inner + self.convolution_bias * channels
         others += self.bias * (inner + channels + self.num_heads + d_model)
         kept = inner * self.d_state + channels * (self.width - 1)
-        return total + Cost(others, others, attention_flops=4 * inner * self.d_state, state_elements=kept)
+        return (
+            total
+            + Cost(others, others, attention_flops=4 * inner * self.d_state, state_elements=kept)
+            + Cost(activation_elements=self._kept(d_model, max(context_length, 2)))
+        )
+
+    def _kept(self, d_model: int, length: int) -> float:
+        """Of a row in chunks, a token's share: the maps, the convolution, the products of the chunks, gate and norm."""
+        (count, padded), inner, read = chunks_of(length), self.num_heads * self.d_head, self.num_heads * self.d_state
+        states, heads = self.groups * self.d_state, self.num_heads
+        channels = inner + 2 * states
+        tokens = d_model + 4 * heads + 2 * channels + 6 * inner + self.groups
+        products = padded * (2 * states + 4 * read + inner + heads * (3 * CHUNK + 2))
+        products += count * (heads + 2 * inner * self.d_state)
+        if count == 1:  # nothing is read of a state that is 0
+            products -= padded * read
+        return tokens + (kept_by_convolution(channels, self.width, length) + products) / length
 
 
 class Mamba2Module(nn.Module):

@@ -58,9 +58,9 @@ def mix(
         scores = softcap * torch.tanh(scores / softcap)
     if added is not None:
         scores = scores + added
-    scores = scores.float().masked_fill(~seen, -torch.inf)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~seen, -torch.inf)
     if sinks is not None:
-        scores = torch.cat((scores, sinks[:, None, None].float().expand(*scores.shape[:3], 1)), -1)
+        scores = torch.cat((scores, sinks[:, None, None].to(scores.dtype).expand(*scores.shape[:3], 1)), -1)
     weights = scores.softmax(-1).nan_to_num()[..., : k.shape[2]]
     return weights.to(v.dtype) @ v
 

@@ -93,7 +93,18 @@ class LatentAttention:
             total += self.indexer.cost(d_model, d_query or d_model, context_length)
             seen = min(seen, self.indexer.top_k)
         attention = 2 * self.num_heads * (d_head + self.d_value) * seen
-        return total + Cost(attention_flops=attention, cache_elements=self.d_latent + self.d_rope)
+        activations = self._kept(d_model, context_length)
+        kept = self.d_latent + self.d_rope
+        return total + Cost(attention_flops=attention, cache_elements=kept, activation_elements=activations)
+
+    def _kept(self, d_model: int, context_length: int) -> int:
+        """The expanded form; values of another width than keys have no fused attention, so that weights are kept."""
+        d_head, d_query = self.d_nope + self.d_rope, self.d_query_latent or 0
+        kept = d_model + self.d_rope + self.d_latent + d_query + 2 * self.num_heads * (d_head + self.d_value)
+        if d_head != self.d_value:
+            return kept + self.num_heads * context_length
+        choice = context_length * (self.indexer is not None and self.indexer.top_k < context_length)
+        return kept + self.num_heads * (self.d_nope + self.d_value + 1) + choice
 
 
 class LatentAttentionModule(nn.Module):

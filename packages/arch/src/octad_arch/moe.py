@@ -8,7 +8,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, LearnedActivation, activation_of, learned_numbers, sigmoid, silu
+from .activation import (
+    Activation,
+    Gating,
+    LearnedActivation,
+    activation_of,
+    gated_numbers,
+    kept_numbers,
+    learned_numbers,
+    sigmoid,
+    silu,
+)
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .feed_forward import SwiGLU
@@ -37,6 +47,10 @@ class Router(Protocol):
 
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token."""
+        ...
+
+    def kept(self, num_experts: int) -> int:
+        """Numbers a token that the backward pass of the choice needs, logits and weights left out."""
         ...
 
 
@@ -76,6 +90,10 @@ class SoftmaxRouter:
         require_positive(top_k=self.top_k, scale=self.scale, groups=self.groups, kept_groups=self.kept_groups)
         require(self.kept_groups <= self.groups, f"kept_groups={self.kept_groups} of groups={self.groups}; keep fewer")
 
+    def kept(self, num_experts: int) -> int:
+        """The probabilities, and the division."""
+        return num_experts + self.renormalise * (self.top_k + 1)
+
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
         probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
@@ -100,7 +118,7 @@ class SigmoidRouter:
         renormalise: divide by the sum.
         groups: equal parts of the experts.
         kept_groups: how many of them are looked at.
-        score: of each logit by itself; `sqrt_softplus` in DeepSeek-V4.
+        score: of the logits; `sqrt_softplus` in DeepSeek-V4, `softmax` in Ernie 4.5.
     Source: DeepSeek-V3 (arXiv 2412.19437), section 2.1.2.
     """
 
@@ -116,12 +134,24 @@ class SigmoidRouter:
         require_positive(top_k=self.top_k, scale=self.scale, groups=self.groups, kept_groups=self.kept_groups)
         require(self.kept_groups <= self.groups, f"kept_groups={self.kept_groups} of groups={self.groups}; keep fewer")
 
+    def kept(self, num_experts: int) -> int:
+        """The scores and their sum, and the division."""
+        scores = num_experts * (1 + kept_numbers(self.score))
+        return scores + 1 + self.renormalise * (self.top_k + 1)
+
     def choose(self, logits: Float[Tensor, "tokens experts"], bias: Float[Tensor, "experts"] | None) -> Choice:
         """The choice for each token, computed in float32 at least."""
         scores = self.score(logits.to(torch.promote_types(logits.dtype, torch.float32)))
         ranked = scores if bias is None else scores + bias
         ranked = _within_best_groups(ranked, self.groups, self.kept_groups, 2)
-        experts = ranked.topk(self.top_k, -1).indices
+        return self._weigh(logits, scores, ranked.topk(self.top_k, -1).indices)
+
+    def weigh(self, logits: Float[Tensor, "tokens experts"], experts: Int[Tensor, "tokens k"]) -> Choice:
+        """The weights of experts that something else has chosen."""
+        scores = self.score(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+        return self._weigh(logits, scores, experts)
+
+    def _weigh(self, logits: Tensor, scores: Tensor, experts: Tensor) -> Choice:
         weights = scores.gather(-1, experts)
         if self.renormalise:
             weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
@@ -152,7 +182,7 @@ class MoE:
     shared: SwiGLU | None = None
     shared_gate: bool = False
     bias: bool = False
-    gating: "ClampedGating | None" = None
+    gating: Gating | None = None
 
     def __post_init__(self) -> None:
         require_positive(num_experts=self.num_experts, d_ff=self.d_ff)
@@ -174,9 +204,16 @@ class MoE:
         total += Cost(self.num_experts * expert, used, matmul_flops=2 * used)
         total += Cost(self.num_experts * offsets, self.router.top_k * offsets)
         total += dense(0, 0 if self.gating is not None else learned_numbers(self.activation))
+        total += Cost(activation_elements=self._kept(d_model))
         if self.shared is not None:
-            total += self.shared.cost(d_model) + dense(self.shared_gate * d_model)
+            gated = self.shared_gate * (d_model + 1)
+            total += self.shared.cost(d_model) + dense(self.shared_gate * d_model, 0, gated - d_model)
         return total
+
+    def _kept(self, d_model: int) -> int:
+        """What the backward pass needs: x, the choice, and of each chosen expert what it reads, makes and gives."""
+        top_k, inner = self.router.top_k, self.d_ff * (1 + gated_numbers(self.activation, self.gating))
+        return d_model + self.router.kept(self.num_experts) + top_k * (3 * d_model + inner + 1)
 
 
 class MoEModule(nn.Module):
@@ -218,7 +255,10 @@ class MoEModule(nn.Module):
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each token by its experts."""
         x_ND = x.reshape(-1, x.shape[-1])
-        choice = self._choose(x_ND)
+        return self._work(x_ND, self._choose(x_ND)).view(x.shape)
+
+    def _work(self, x_ND: Tensor, choice: Choice) -> Tensor:
+        """What the chosen experts and the shared block make of each token; notes how the router chose."""
         mixed_ND = self._experts(x_ND, choice)
         if self.training:
             counts = torch.bincount(choice.experts.flatten(), minlength=self.spec.num_experts)
@@ -229,7 +269,7 @@ class MoEModule(nn.Module):
             if self.shared_gate is not None:
                 shared_ND = torch.sigmoid(self.shared_gate(x_ND)) * shared_ND
             mixed_ND = mixed_ND + shared_ND
-        return mixed_ND.view(x.shape)
+        return mixed_ND
 
     def _choose(self, x_ND: Tensor) -> Choice:
         return self.spec.router.choose(self.router(x_ND), self.router_bias)

@@ -61,7 +61,8 @@ class UnitNorm:
 
     def cost(self, d_model: int) -> Cost:
         """One factor a channel, or none."""
-        return dense(0, 0 if self.start is None else d_model)
+        gains = 0 if self.start is None else d_model
+        return dense(0, gains, d_model + 2 + gains)
 
 
 class UnitNormModule(nn.Module):
@@ -99,7 +100,7 @@ class SphereStep:
 
     def cost(self, norm: Norm, d_model: int) -> Cost:
         """One step a channel."""
-        return dense(0, d_model)
+        return dense(0, d_model, 3 * d_model + 4)
 
 
 class SphereStepModule(nn.Module):
@@ -134,7 +135,7 @@ class SphereGLU:
 
     def cost(self, d_model: int) -> Cost:
         """Three matrices and two factors a unit."""
-        return dense(3 * d_model * self.d_ff, 2 * self.d_ff)
+        return dense(3 * d_model * self.d_ff, 2 * self.d_ff, d_model + 6 * self.d_ff)
 
 
 class SphereGLUModule(nn.Module):

@@ -46,7 +46,7 @@ class RMSNorm:
 
     def cost(self, d_model: int) -> Cost:
         """`d_model` gains, or nothing."""
-        return dense(0, d_model if self.gain else 0)
+        return dense(0, d_model if self.gain else 0, d_model * (1 + self.gain) + 1)
 
 
 class RMSNormModule(nn.Module):
@@ -94,7 +94,7 @@ class LayerNorm:
 
     def cost(self, d_model: int) -> Cost:
         """`d_model` gains and as many biases, where they are learned."""
-        return dense(0, d_model * (self.gain + self.bias))
+        return dense(0, d_model * (self.gain + self.bias), d_model + 2)
 
 
 class LayerNormModule(nn.Module):
@@ -134,7 +134,7 @@ class OffsetRMSNorm:
 
     def cost(self, d_model: int) -> Cost:
         """`d_model` weights."""
-        return dense(0, d_model)
+        return dense(0, d_model, 2 * d_model + 1)
 
 
 class OffsetRMSNormModule(nn.Module):
@@ -176,7 +176,7 @@ class DyT:
 
     def cost(self, d_model: int) -> Cost:
         """Gain, bias and alpha."""
-        return dense(0, 2 * d_model + 1)
+        return dense(0, 2 * d_model + 1, 2 * d_model)
 
 
 class DyTModule(nn.Module):

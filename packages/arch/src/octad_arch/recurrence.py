@@ -112,6 +112,11 @@ class ShortConvolution(nn.Module):
         return F.silu(mixed).transpose(1, 2)
 
 
+def kept_by_convolution(channels: int, width: int, length: int) -> int:
+    """Numbers of a row that the backward pass of a `ShortConvolution` needs, what it gives left out."""
+    return channels * (2 * length + width - 1)
+
+
 def inverse_softplus(x: Tensor) -> Tensor:
     """The y with log(1 + exp(y)) = x, for x > 0."""
     return x + torch.log(-torch.expm1(-x))

@@ -45,7 +45,7 @@ class Reinjected:
 
     def cost(self, d_model: int, context_length: int) -> Cost:
         """Two numbers more."""
-        return self.layer.cost(d_model, context_length) + dense(0, 2)
+        return self.layer.cost(d_model, context_length) + dense(0, 2, self.copies * d_model)
 
 
 class ReinjectedModule(nn.Module):

@@ -107,6 +107,44 @@ class NoNorm:
 
 
 @dataclass(frozen=True)
+class NormedStream:
+    """kept * n + added * block(n) with n = norm(x): what goes on is normalised too (MiniMax-01, arXiv 2501.08313).
+
+    Args:
+        kept: factor of what goes on, > 0.
+        added: factor of the branch, > 0.
+    """
+
+    kept: float = 1.0
+    added: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_positive(kept=self.kept, added=self.added)
+
+    def build(self, block: nn.Module, norm: Norm, d_model: int, depth: int = 0) -> "NormedStreamModule":
+        """The block behind one norm."""
+        return NormedStreamModule(block, norm.build(d_model), self.kept, self.added)
+
+    def cost(self, norm: Norm, d_model: int) -> Cost:
+        """One norm."""
+        return norm.cost(d_model)
+
+
+class NormedStreamModule(nn.Module):
+    """`NormedStream` with its norm."""
+
+    def __init__(self, block: nn.Module, input: nn.Module, kept: float, added: float) -> None:
+        super().__init__()
+        self.block, self.input_norm, self.kept, self.added = block, input, kept, added
+
+    def forward(self, x: Float[Tensor, "... d_model"], *inputs: object) -> Float[Tensor, "... d_model"]:
+        """Normalise, then add what the block makes of it; further inputs are handed to the block."""
+        x = self.input_norm(x)
+        y: Tensor = self.kept * x + self.added * self.block(x, *inputs)
+        return y
+
+
+@dataclass(frozen=True)
 class Scaled:
     """x + factor * branch: another placement with its branch scaled (Granite).
 

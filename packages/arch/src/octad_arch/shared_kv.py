@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import Attention, AttentionModule
+from .attention import AfterRotation, AllHeads, Attention, AttentionModule
 from .context import Context
 from .cost import Cost
 from .errors import ArchError, require
@@ -56,16 +56,22 @@ class BorrowingAttention(Attention):
         """That of the attention, without maps and cache of keys and values."""
         whole, kv_inner = super().cost(d_model, context_length), self.num_kv_heads * self.d_head
         spared = 2 * kv_inner * (d_model + self.bias)
-        spared += 0 if self.qk_norm is None else _key_norm_cost(self)
+        spared += 0 if self.qk_norm is None else int(_key_norm(self).parameters)
         flops = whole.matmul_flops - 4 * kv_inner * d_model
-        return Cost(whole.parameters - spared, whole.active_parameters - spared, flops, whole.attention_flops)
+        kept = whole.activation_elements - (0 if self.qk_norm is None else _key_norm(self).activation_elements)
+        if self.softcap is None and not self.sinks:  # the lender's own tensors
+            kept -= 2 * kv_inner
+        counts = (whole.parameters - spared, whole.active_parameters - spared, flops, whole.attention_flops)
+        return Cost(*counts, activation_elements=kept)
 
 
-def _key_norm_cost(spec: Attention) -> int:
-    norm = getattr(spec.qk_norm, "norm", None)
-    if norm is not None:
-        return int(norm.cost(spec.num_kv_heads * spec.d_head).parameters)
-    return int(spec.qk_norm.cost(spec.d_head).parameters)  # type: ignore[union-attr]
+def _key_norm(spec: Attention) -> Cost:
+    """What the norm of the keys adds to an attention that has its own."""
+    norm = spec.qk_norm
+    if isinstance(norm, AllHeads):
+        return norm.norm.cost(spec.num_kv_heads * spec.d_head)
+    own = (norm.norm if isinstance(norm, AfterRotation) else norm).cost(spec.d_head)  # type: ignore[union-attr]
+    return own + Cost(activation_elements=(spec.num_kv_heads - 1) * own.activation_elements)
 
 
 class BorrowingAttentionModule(AttentionModule):

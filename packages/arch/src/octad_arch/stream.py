@@ -74,8 +74,8 @@ class CopiesModule(nn.Module):
         self.copies = copies
 
     def open(self, x: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "batch seq copies d_model"]:
-        """The embedding n times, as a view."""
-        return x[..., None, :].expand(*x.shape[:-1], self.copies, x.shape[-1])
+        """The embedding n times."""
+        return x[..., None, :].repeat(*[1] * (x.ndim - 1), self.copies, 1)
 
     def forward(self, x: Float[Tensor, "batch seq copies d_model"]) -> Float[Tensor, "batch seq d_model"]:
         """The mean."""
@@ -109,7 +109,8 @@ class GatedCopies:
 
     def cost(self, d_model: int) -> Cost:
         """One matrix from all copies to n numbers, n offsets and a scale."""
-        return dense(self.copies**2 * d_model, self.copies + 1)
+        kept = self.copies * (2 * d_model + 3) + 1
+        return dense(self.copies**2 * d_model, self.copies + 1, kept)
 
 
 class GatedCopiesModule(CopiesModule):

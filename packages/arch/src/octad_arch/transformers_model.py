@@ -30,6 +30,7 @@ from .decoder import DecoderModel
 from .errors import require
 from .generation_cache import GenerationCache
 from .loss_head import IGNORE_INDEX, linear_cross_entropy
+from .shapes_only import shapes_only
 from .transformers_backbone import OctadModel, OctadPreTrainedModel
 from .transformers_config import OctadConfig
 
@@ -55,7 +56,7 @@ class OctadForCausalLM(OctadPreTrainedModel, GenerationMixin):  # type: ignore[m
             decoder: of any specification.
             entries: further ones of the config, such as eos_token_id.
         """
-        with torch.device("meta"):
+        with shapes_only():
             model = cls(OctadConfig(spec=decoder.spec, dtype=decoder.embedding.weight.dtype, **entries))
         shared = {_wrapped(name): parameter for name, parameter in decoder.named_parameters()}
         model.load_state_dict(shared, strict=False, assign=True)
@@ -66,7 +67,7 @@ class OctadForCausalLM(OctadPreTrainedModel, GenerationMixin):  # type: ignore[m
 
     def to_decoder(self) -> DecoderModel:
         """A `DecoderModel` with the very parameters of this model, for octad's own functions."""
-        with torch.device("meta"):
+        with shapes_only():
             decoder = DecoderModel(self.config.spec)
         mine = dict(self.named_parameters(remove_duplicate=False))
         decoder.load_state_dict({name: mine[_wrapped(name)] for name in decoder.state_dict()}, assign=True)

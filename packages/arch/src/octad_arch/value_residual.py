@@ -80,7 +80,7 @@ class ValueResidual:
 
     def cost(self, d_model: int, num_kv_heads: int, d_head: int) -> Cost:
         """Two numbers, or one, or none."""
-        return dense(0, self.is_learned * (2 - self.is_convex))
+        return dense(0, self.is_learned * (2 - self.is_convex), self.is_learned * num_kv_heads * d_head)
 
 
 class ValueResidualModule(nn.Module):
@@ -126,7 +126,8 @@ class NormedValue:
 
     def cost(self, d_model: int, num_kv_heads: int, d_head: int) -> Cost:
         """The norm."""
-        return self.norm.cost(d_head)
+        own = self.norm.cost(d_head)
+        return own + Cost(activation_elements=(num_kv_heads - 1) * own.activation_elements)
 
 
 class NormedValueModule(nn.Module):
@@ -166,7 +167,8 @@ class ValueEmbedding:
 
     def cost(self, d_model: int, num_kv_heads: int, d_head: int) -> Cost:
         """The table and the gate."""
-        return dense(self.gate_channels * num_kv_heads, self.vocab_size * num_kv_heads * d_head)
+        kept = num_kv_heads * (d_head + 2)
+        return dense(self.gate_channels * num_kv_heads, self.vocab_size * num_kv_heads * d_head, kept)
 
 
 class ValueEmbeddingModule(nn.Module):

@@ -10,7 +10,9 @@ from ..errors import ArchError
 from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2
 from .deepseek import DEEPSEEK_V2, DEEPSEEK_V3, DEEPSEEK_V32, GLM4_MOE_LITE, KIMI_K2
+from .deepseek_v4 import DEEPSEEK_V4
 from .diffllama import DIFFLLAMA
+from .ernie import ERNIE4_5, ERNIE4_5_MOE
 from .falcon import FALCON
 from .family import DecoderFamily, Family
 from .gemma import GEMMA, GEMMA2, GEMMA3
@@ -21,12 +23,14 @@ from .gpt_bigcode import GPT_BIGCODE
 from .gpt_early import CODEGEN, GPT_NEO, MPT, PERSIMMON
 from .gpt_kin import BLOOM, OPT, PHI, STABLELM, STARCODER2
 from .gpt_oss import GPT_OSS, MINIMAX_M2
+from .hunyuan import HUNYUAN, HUNYUAN_MOE
 from .hybrids import OLMO_HYBRID, QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
 from .kimi import KIMI_LINEAR
 from .llama import ARCEE, GRANITE, HELIUM, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, SMOLLM3
 from .llama_kin import MINISTRAL, NANOCHAT, OLMO3, SEED_OSS
 from .mamba import MAMBA2
 from .mapped import AnyMapped, MappedFamily
+from .minimax import MINIMAX
 from .moe import GLM4_MOE, MIXTRAL, OLMOE, QWEN2_MOE, QWEN3_MOE
 from .normed_heads import APERTUS, DOTS1, EXAONE4
 from .reading import Config
@@ -91,6 +95,12 @@ FAMILIES: tuple[Family, ...] = (
     PERSIMMON,
     GLM4_MOE_LITE,
     DIFFLLAMA,
+    DEEPSEEK_V4,
+    MINIMAX,
+    ERNIE4_5,
+    ERNIE4_5_MOE,
+    HUNYUAN,
+    HUNYUAN_MOE,
 )
 """A new one joins as one more value; the first that expresses a specification writes it."""
 

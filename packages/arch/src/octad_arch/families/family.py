@@ -58,8 +58,8 @@ class DecoderFamily:
         layer: (config, index) -> the layer.
         norm: config -> the norm before the head.
         entries: (spec) -> the entries of config.json beyond the common ones; None where it cannot be written.
-        names: their module for each of ours within a layer.
-        top: their module for each of ours outside the layers.
+        names: their module for each of ours within a layer, or their parameter for one that is named by itself.
+        top: the same outside the layers.
         layers: their prefix of a layer, with {i} for its index.
         options: config -> further arguments of `Decoder`.
         tied: whether the head is the embedding where config.json is silent.
@@ -133,12 +133,17 @@ class DecoderFamily:
         taken = {name for weight in found for name in weight.ours}
         for name in parameters:
             if name not in taken:
-                module, _, kind = name.rpartition(".")
-                found.append(same(f"{self._theirs(module)}.{kind}" if module else self.top[name], name))  # head_bias
+                found.append(same(self._theirs(name), name))
         return tuple(found)
 
-    def _theirs(self, module: str) -> str:
+    def _theirs(self, name: str) -> str:
+        """Of a parameter that is named by itself, or by its module."""
+        module, _, kind = name.rpartition(".")
+        if name in self.top:  # head_bias
+            return self.top[name]
         if module in self.top:
-            return self.top[module]
-        _, index, inner = module.split(".", 2)
-        return f"{self.layers.format(i=index)}.{self.names[inner]}"
+            return f"{self.top[module]}.{kind}"
+        _, index, inner = name.split(".", 2)
+        if inner in self.names:
+            return f"{self.layers.format(i=index)}.{self.names[inner]}"
+        return f"{self.layers.format(i=index)}.{self.names[inner.rpartition('.')[0]]}.{kind}"

@@ -53,7 +53,7 @@ def _entries(spec: Decoder) -> Config | None:
         return None
     first, gating = mixers[0], sparse.gating
     rope = rotary_entries(first.position, first.d_head) if isinstance(first.position, RoPE) else None
-    if gating is None or rope is None or not isinstance(first.position, RoPE):
+    if not isinstance(gating, ClampedGating) or rope is None or not isinstance(first.position, RoPE):
         return None
     windows = [mixer.window for mixer in mixers if mixer.window is not None]
     return {
