@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from .initialization import Initialization
-from .shapes_only import shapes_only
+from .shapes_only import allocate, shapes_only
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -42,5 +42,6 @@ class Buildable(Generic[Model]):
         """The module with memory for its parameters and whatever that memory held: for code that fills them all."""
         with shapes_only():
             model: Any = self.module()
-        empty: Model = model.to(dtype or torch.float32).to_empty(device=device or "cpu")
+        empty: Model = model.to(dtype or torch.float32)
+        allocate(empty, device or "cpu")
         return empty
