@@ -19,9 +19,7 @@ from .errors import ArchError, require, require_positive
 
 IGNORE_INDEX = -100
 _CPU_CACHED_ELEMENTS = 1 << 20  # 4 MB of float32 logits stay in a core's share of the cache
-_CPU_CHUNK_BYTES = (
-    1 << 10
-)  # of a chunk's column of logits; fewer, and the weight's gradient is read and written too often
+_CPU_CHUNK_BYTES = 1 << 10  # of a column of a chunk; fewer, and the weight's gradient is read too often
 _GPU_CHUNK_ELEMENTS = 1 << 26  # enough rows to fill every multiprocessor
 
 
@@ -207,7 +205,7 @@ def _replace_by_gradient(logits: Tensor, targets: Tensor, scale: float) -> Tenso
     """`loss_and_gradient` in place, for the CPU: a few rows at a time, which stay in the cache between the passes."""
     few = max(1, _CPU_CACHED_ELEMENTS // logits.shape[1])
     total = torch.zeros((), dtype=_wide(logits.dtype))
-    for piece, index in zip(logits.split(few), targets[:, None].split(few), strict=True):
+    for piece, index in zip(torch.split(logits, few), torch.split(targets[:, None], few), strict=True):
         wide = piece.to(total.dtype)
         probabilities, normalisers = _softmax(wide)
         total += (normalisers - wide.gather(1, index).squeeze(1)).sum()
