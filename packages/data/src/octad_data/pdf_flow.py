@@ -32,6 +32,7 @@ LEADING = 1.45  # usual distances of lines; more parts paragraphs
 FEW_LINES, NARROW = 4, 30  # a block of so few lines and characters is an address or a form, not a paragraph
 MANY_LINES = 1000  # of a column; no more is looked at line by line
 INDENT = 0.7  # sizes
+HANGS = 4.0  # sizes; how far behind the mark of a list item its other lines begin at most
 SHORT = (0.0, 0.4, 0.6)  # of the width left free: at the end of a sentence, elsewhere, before a small letter
 OTHER_SIZE = 0.1
 SMALL = 0.93  # of the usual size; footnotes and captions are no larger
@@ -111,7 +112,8 @@ class _Hyphens:
 
     def __init__(self, lines: Sequence[Line]) -> None:
         text = "\n".join(line.text for line in lines).lower()
-        self.hyphenated = set(HYPHENATED.findall(text)) if "-" in text else set()
+        with_hyphens = " ".join(word for word in text.split() if "-" in word)  # a tenth of the search of it all
+        self.hyphenated = set(HYPHENATED.findall(with_hyphens))
         self.text, self._words = text, set[str]()
 
     def joined(self, before: str, after: str) -> tuple[str, str]:
@@ -140,6 +142,7 @@ class _Writer:
         self.body, self.is_indented, self.hyphens = body, is_indented, hyphens
         self.done: list[str] = []
         self.open: list[Line] = []  # the last two lines of the paragraph being written
+        self.is_item = False  # it is one of a list
         self.parts: list[str] = []  # and its text
         self.asides: list[str] = []
 
@@ -183,7 +186,7 @@ class _Writer:
             self.open = [self.open[-1], line]
         else:
             self._close()
-            self.parts, self.open = [line.text], [line]
+            self.parts, self.open, self.is_item = [line.text], [line], ITEM.match(line.text) is not None
 
     def _close(self) -> None:
         text = "".join(self.parts).replace(SOFT_HYPHEN, "")
@@ -207,6 +210,10 @@ class _Writer:
         if divided:
             return False
         shift = line.x0 - last.x0
+        if self.is_item and len(self.open) == 1 and INDENT * line.size < shift < HANGS * line.size:
+            return column.is_short(last, line)  # else the lines of the item hang behind its mark
+        if self.is_item and shift < -INDENT * line.size:
+            return True
         if shift > INDENT * line.size and column.is_indented(line):
             return True
         if shift < -INDENT * line.size and (

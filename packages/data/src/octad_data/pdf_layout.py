@@ -12,6 +12,7 @@ from octad_data.pdf_characters import Piece
 
 X0, X1, BASE, SIZE, LENGTH = range(5)  # columns of the array that the kernels read
 SAME_LINE = 0.45  # of the size: base lines this near are one line
+ONE_LINE = 0.9  # the same where lines are only counted; they are seldom set nearer
 CELL_GAP = 2.2  # sizes; a wider gap within a line parts two cells of a table
 NEAR_CELLS = 1.2  # the same in a line that has a wide one
 BIN = 2.0  # points; the grain in which white is looked for
@@ -23,6 +24,7 @@ STRIP_GAP = 0.9  # sizes; white between lines that may part a table from columns
 MIN_ROWS = 4  # a column of fewer lines is read as part of its rows
 MIN_CHARACTERS, MIN_FILL = 14, 0.5  # of the lines of text in columns; the cells of tables have less
 ROWWISE_CHARACTERS, ROWWISE_FILL = 20, 0.62  # the same, where the file itself goes from side to side
+LEVEL_ROWS = 0.7  # of the pieces stand on one base line with one across the white in tables, fewer in most columns
 JUTS = 1.5  # sizes; how far a line may reach over the middle of the white and still belong to its column
 LEFT, RIGHT, ACROSS = 0, 1, 2
 SAME_WHITE = 12.0  # points; strips whose white is this near go on as the same columns
@@ -281,22 +283,39 @@ def is_text(part: Places, white: float) -> bool:
     across = (sides == ACROSS).sum()
     if across > counts.min():
         return False
-    rowwise = switches > 0.5 * counts.min()
+    rowwise = switches > 0.5 * counts.min() and _level_share(part, sides) > LEVEL_ROWS
     long, fill = (ROWWISE_CHARACTERS, ROWWISE_FILL) if rowwise else (MIN_CHARACTERS, MIN_FILL)
     return bool(counts.min() >= MIN_ROWS and longs.min() >= long and fills.min() >= fill)
 
 
 @kernel
+def _level_share(part: Places, sides: Indices) -> float:
+    """The share of the pieces on the side with fewer that have one on their own base line on the other side."""
+    left, right = np.sort(part[sides == LEFT, BASE]), np.sort(part[sides == RIGHT, BASE])
+    fewer, more = (left, right) if len(left) <= len(right) else (right, left)
+    near = 0.1 * np.median(part[:, SIZE])
+    count, place = 0, 0
+    for base in fewer:
+        while place < len(more) and more[place] < base - near:
+            place += 1
+        count += place < len(more) and more[place] <= base + near
+    return count / len(fewer)
+
+
+@kernel
 def _measured(side: Places) -> tuple[float, float, float]:
-    """Number of lines; characters and share of the width filled, of the line in which a mean character stands."""
+    """Number of lines; characters and share of the width filled, of the line in which a mean character stands.
+
+    Lines of columns that stand side by side count as one though their base lines differ.
+    """
     side = side[np.argsort(-side[:, BASE], kind="mergesort")]
     width = side[:, X1].max() - side[:, X0].min()
-    near = 0.5 * np.median(side[:, SIZE])
-    lines, characters, drawn = 0, 0.0, 0.0
+    near = ONE_LINE * np.median(side[:, SIZE])
+    lines, characters, drawn, first = 0, 0.0, 0.0, 0
     long = full = total = 0.0
     for number in range(len(side) + 1):
-        if number == len(side) or (number and side[number - 1, BASE] - side[number, BASE] > near):
-            lines += 1
+        if number == len(side) or side[first, BASE] - side[number, BASE] > near:
+            lines, first = lines + 1, number
             long += characters * characters
             full += characters * drawn
             total += characters
