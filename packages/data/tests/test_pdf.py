@@ -157,6 +157,27 @@ def test_pdf_undoes_ligatures_and_list_items_stay_apart(pdf_file):
     assert extract_pdf(pdf_file("\n".join(items))).split("\n") == items
 
 
+def test_pdf_list_items_hang_behind_their_marks():
+    rng = random.Random(8)
+    before, first, second, after = (prose(rng, 3, 80) for _ in range(4))
+    lines, y = [*column(before, 60)], 667
+    for item in (first, second):
+        lines += [(60, y, 9, f"\u2022 {item[0]}"), *column([*item[1:], "short."], 70, y - 11)]
+        y -= 44
+    text = extract_pdf(file_of([[*lines, *column(after, 60, y)]]))
+    items = [f"\u2022 {' '.join([*item, 'short.'])}" for item in (first, second)]
+    assert text.split("\n") == [" ".join(before), *items, " ".join(after)]
+
+
+def test_pdf_narrow_columns_may_have_base_lines_of_their_own():
+    rng = random.Random(9)
+    columns = [prose(rng, 50, 19) for _ in range(3)]
+    tops = (700, 697, 695)
+    placed = [column(lines, 40 + 160 * place, tops[place]) for place, lines in enumerate(columns)]
+    by_row = file_of([[line for row in zip(*placed, strict=True) for line in row]])
+    assert extract_pdf(by_row).replace("\n", " ") == " ".join(line for lines in columns for line in lines)
+
+
 def test_pdf_reads_turned_text_and_turned_pages():
     rng = random.Random(6)
     body = prose(rng, 20, 80)

@@ -62,7 +62,8 @@ class Column:
             return self._right
         place = round(line.x0 / 6)
         if place not in self._rights:
-            self._rights[place] = max(o.x1 for o in self.lines if abs(o.x0 - line.x0) < NEAR_LEFT * line.size)
+            ends = (o.x1 for o in self.lines if abs(o.x0 - line.x0) < NEAR_LEFT * line.size)
+            self._rights[place] = max(ends, default=0.0)  # a line of another column may have none beside it
         return self._rights[place]
 
     def is_indented(self, line: Line) -> bool:
@@ -76,7 +77,7 @@ class Column:
         """
         first = following.text.split(" ", 1)[0]
         width = len(first) * (following.x1 - following.x0) / max(len(following.text), 1)
-        right = self.right_of(line)
+        right = max(self.right_of(line), self.right_of(following))
         room = right - line.x1
         if room <= min(width, 8 * line.size) + 0.7 * line.size:
             return False
@@ -217,7 +218,7 @@ class _Writer:
         if shift > INDENT * line.size and column.is_indented(line):
             return True
         if shift < -INDENT * line.size and (
-            line.x0 < column.left - INDENT * line.size
+            (line.x0 < column.left - INDENT * line.size and (len(self.open) > 1 or shift < -HANGS * line.size))
             or (len(self.open) > 1 and abs(self.open[-2].x0 - last.x0) < 0.3 * line.size)
         ):
             return True
