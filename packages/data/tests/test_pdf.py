@@ -106,6 +106,15 @@ def test_pdf_reads_tables_row_by_row():
         assert extract_pdf(file_of([order])).split("\n") == ["\t".join(row) for row in rows]
 
 
+def test_pdf_justified_line_of_two_words_is_no_row_of_a_table():
+    text = [(60, 700 - 11 * number, 9, "wonderful morningtim") for number in range(12)]
+    spread = [[(60, y, 9, "harbours"), (116, y, 9, "lanterns")] for y in (634, 623)]
+    found = extract_pdf(file_of([[line for line in text if line[1] != 634] + spread[0]]))
+    assert "harbours lanterns" in found and "\t" not in found
+    found = extract_pdf(file_of([[line for line in text if line[1] not in (634, 623)] + spread[0] + spread[1]]))
+    assert "harbours\tlanterns\nharbours\tlanterns" in found
+
+
 def test_pdf_leaves_running_heads_and_page_numbers_out():
     rng = random.Random(2)
     bodies = [prose(rng, 40, 80) for _ in range(4)]

@@ -73,7 +73,8 @@ def reading_order(pieces: Sequence[Piece]) -> list[Line]:
             group = [piece._replace(x0=-piece.x1, x1=-piece.x0) for piece in group]
         places = places_of(group)
         for column in _columns(places, np.arange(len(group)), 0):
-            lines += [_line([group[index] for index in row], number, is_mirrored) for row in level(places, column)]
+            found = [_line([group[index] for index in row], number, is_mirrored) for row in level(places, column)]
+            lines += _without_lone_cells(found) if any("\t" in line.text for line in found) else found
             number += 1
     return lines
 
@@ -141,6 +142,18 @@ def _line(row: list[Piece], column: int, is_mirrored: bool) -> Line:
         text += ("\t" if gap > least else "" if gap < 0.12 else " ") + piece.text
     size = max(row, key=lambda piece: len(piece.text)).size
     return Line(min(p.x0 for p in row), max(p.x1 for p in row), largest.base, size, text, column, largest.turn)
+
+
+def _without_lone_cells(lines: list[Line]) -> list[Line]:
+    """A line alone among lines of text as wide as itself holds no cells: its words were set apart to fill the width."""
+    found = list(lines)
+    for number in range(1, len(lines) - 1):
+        line, around = lines[number], (lines[number - 1], lines[number + 1])
+        if "\t" not in line.text or any("\t" in other.text for other in around):
+            continue
+        if any(abs(line.x0 - other.x0) + abs(line.x1 - other.x1) < 0.5 * line.size for other in around):
+            found[number] = line._replace(text=line.text.replace("\t", " "))
+    return found
 
 
 def _right_to_left(piece: Piece) -> bool:
