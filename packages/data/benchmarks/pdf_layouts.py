@@ -1,6 +1,6 @@
 """PDF to text against pypdfium2 and pypdf on varied pages: pages a CPU-second, and F1 of 4-grams of words.
 
-The pages are set here, from texts of the shared data in sixteen languages: one to three columns, justified or ragged,
+The pages are set here, from texts of the shared data in fourteen languages: one to three columns, justified or ragged,
 with running heads, page numbers, footnotes, headings, tables, divided words and ligatures. With --interleaved every
 page has two or three columns, written line by line from one side of the page to the other, as some producers do.
 
