@@ -1,29 +1,26 @@
-"""The text layer of a PDF, its lines joined into paragraphs."""
+"""The text layer of a PDF: columns in reading order, lines joined into paragraphs, heads and page numbers left out."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from octad_data.errors import DataError
+from octad_data.pdf_characters import Piece, page_pieces
+from octad_data.pdf_flow import paragraphs
+from octad_data.pdf_heads import without_running_heads
+from octad_data.pdf_layout import Line, reading_order
 
-LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
-HYPHEN_MARK = re.compile(r"[\x02\ufffe]\s*")  # how pdfium marks the hyphen of a divided word
-SOFT_HYPHEN = "\u00ad"
-WORD = re.compile(r"[^\W\d_]+")
-HYPHENATED = re.compile(r"[^\W\d_]+-[^\W\d_]+")
-DIVIDED = re.compile(r"([^\W\d_]+)([-\u2010\u00ad])$")
-ITEM = re.compile(r"(?:[-*•–·▪]|\(?\d{1,3}[.)]|\d+(?:\.\d+)+)\s")
-FULL_LINE = 0.75  # of the usual width; a shorter line ends its paragraph
-MIN_WIDTH = 36.0  # characters; a column of text is seldom narrower, a form or a table of contents often
-EDGE = 3  # lines at the top and bottom of a page among which running heads are looked for
-LONGEST_HEAD = 100  # characters
-NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
-DATE = re.compile(r"D:(\d{4})(\d{2})?(\d{2})?")
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
+MAX_PAGES = 20_000
+MAX_CHARACTERS = 50_000_000  # of a file; a thick book has 5 million
+MEANINGLESS = 0.3  # of a page's characters; then its fonts do not say what they draw
+OCR_SCALE = 200 / 72  # pixels a point: 200 dots an inch, what recognisers are trained on
+MAX_PIXELS = 64_000_000  # of a picture for OCR: a sheet of A0
+FACTS = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
+DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?")
+_ONE_AT_A_TIME = threading.RLock()  # pdfium keeps global state; an OCR may read a PDF of its own
 
 
 @dataclass(frozen=True)
@@ -31,176 +28,172 @@ class PdfText:
     """What was found in a PDF.
 
     Attributes:
-        text: paragraphs a line each, pages parted by an empty line unless a paragraph runs on.
+        text: paragraphs, a line each.
         pages: how many there are.
         scanned: numbers, from 1, of pages that show something but have no text layer.
-        metadata: title, author and date, where the file has them.
+        garbled: numbers of pages whose fonts do not say which characters they draw.
+        broken: numbers of pages that cannot be opened.
+        metadata: `title`, `author`, `subject`, `keywords`, `date`, where the file has them.
     """
 
     text: str
     pages: int
-    scanned: tuple[int, ...]
-    metadata: dict[str, str]
+    scanned: tuple[int, ...] = ()
+    garbled: tuple[int, ...] = ()
+    broken: tuple[int, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Page:
+    pieces: list[Piece] = field(default_factory=list)
+    height: float = 0.0
+    num_characters: int = 0
+    state: str = ""  # `scanned`, `garbled`, `broken`
+    recognised: str | None = None  # by OCR
 
 
 def extract_pdf(data: bytes, password: str | None = None) -> str:
-    """All pages' text in reading order as the file gives it; see `read_pdf`.
-
-    Args:
-        data: a whole file.
-        password: of an encrypted one.
-
-    Raises:
-        DataError: see `read_pdf`.
-    """
+    """All pages' text in reading order, paragraphs a line each: `read_pdf(data, password).text`."""
     return read_pdf(data, password).text
 
 
-def read_pdf(data: bytes, password: str | None = None, ocr: Callable[[Any], str] | None = None) -> PdfText:
-    """The text layer: words divided at line ends joined, ligatures undone, running heads and page numbers left out.
+def read_pdf(
+    data: bytes, password: str | None = None, ocr: Callable[[Any], str] | None = None, max_pages: int = MAX_PAGES
+) -> PdfText:
+    """All pages' text in reading order, and what is known of the file.
+
+    Columns are read one after the other, tables row by row with tabs between cells; running heads and page numbers are
+    left out, divided words joined, ligatures undone, paragraphs joined over lines, columns and pages, footnotes put
+    after the paragraph that they interrupt.
 
     Args:
         data: a whole file.
         password: of an encrypted one.
-        ocr: gives the text of a page without a text layer from its picture (a Pillow image, 200 dots an inch), as
-            `pytesseract.image_to_string` does.
+        ocr: gives the text of a page without a text layer, or with a meaningless one, from its picture (a Pillow
+            image, 200 dots an inch), as `pytesseract.image_to_string` does.
+        max_pages: a longer file is refused.
 
     Raises:
-        DataError: `missing extra`, `encrypted PDF`, `broken PDF` or `scanned PDF` (no page has a text layer).
-    Cost: about 3 ms a page.
+        DataError: `missing extra`, `encrypted PDF`, `broken PDF`, `too many pages`, `too large`, `scanned PDF` (no
+            page has a text layer) or `garbled PDF` (there is one, of characters without a meaning).
+    Cost: about 2.5 ms a page; one file at a time in a process.
     """
     try:
         import pypdfium2
     except ModuleNotFoundError:
         raise DataError("missing extra: reading PDF needs pypdfium2; pip install 'octad-data[pdf]'") from None
-    try:
-        document = pypdfium2.PdfDocument(data, password=password)
-    except pypdfium2.PdfiumError as error:
-        if getattr(error, "err_code", None) == PASSWORD_ERROR:
-            raise DataError("encrypted PDF: it opens only with its password; save it without one") from None
-        raise DataError(f"broken PDF: {error}") from None
-    try:
-        pages, scanned = list[str](), list[int]()
-        for number in range(len(document)):
-            text, is_scanned = _page(document, number, ocr)
-            pages.append(text)
-            if is_scanned:
-                scanned.append(number + 1)
-        metadata = _metadata(document)
-    except pypdfium2.PdfiumError as error:
-        raise DataError(f"broken PDF: {error}") from None
-    finally:
-        document.close()
-    if not any(re.search(r"\w", page) for page in pages):
-        named = f"pages {scanned[0]} to {scanned[-1]}" if scanned else f"none of its {len(pages)} pages"
-        verb = "have no text layer" if scanned else "has a text layer"
-        raise DataError(f"scanned PDF: {named} {verb}; run it through OCR first")
-    flowed = [flow(page) for page in without_running_lines(pages)]
-    return PdfText(_joined(flowed), len(pages), tuple(scanned), metadata)
+    with _ONE_AT_A_TIME:
+        try:
+            document = pypdfium2.PdfDocument(data, password=password)
+        except pypdfium2.PdfiumError as error:
+            if getattr(error, "err_code", None) == PASSWORD_ERROR:
+                raise DataError("encrypted PDF: it opens only with its password; save it without one") from None
+            raise DataError(f"broken PDF: {error}") from None
+        try:
+            return _read(document, ocr, max_pages)
+        except pypdfium2.PdfiumError as error:
+            raise DataError(f"broken PDF: {error}") from None
+        finally:
+            document.close()
 
 
-def without_running_lines(pages: Sequence[str]) -> list[str]:
-    """Pages without the lines at their top and bottom that come again on others, and without page numbers there.
-
-    A line comes again when it is the same but for its digits on at least three pages, or on two of three; those that
-    are only a number count together. Up to three lines at either end are looked at.
-    """
-    lines = [[line.strip() for line in page.replace("\r", "\n").split("\n")] for page in pages]
-    lines = [[line for line in page if line] for page in lines]
-    if len(pages) < 2:
-        return list(pages)
-    counts = Counter[tuple[bool, str]]()
-    for page in lines:
-        counts.update({(is_top, _shape(line)) for is_top, line in _edges(page)})
-    enough = 3 if len(pages) > 3 else 2
-    found = []
-    for page in lines:
-        first, last = 0, len(page)
-        while first < min(EDGE, last) and counts[True, _shape(page[first])] >= enough:
-            first += 1
-        while last > max(first, len(page) - EDGE) and counts[False, _shape(page[last - 1])] >= enough:
-            last -= 1
-        found.append("\n".join(page[first:last] or page))  # a page of nothing else says it on purpose
-    return found
-
-
-def _edges(page: list[str]) -> Iterator[tuple[bool, str]]:
-    yield from ((True, line) for line in page[:EDGE])
-    yield from ((False, line) for line in page[max(len(page) - EDGE, 0) :])
-
-
-def _shape(line: str) -> str:
-    """A line with each number as `#`; lines of more than 100 characters are no running heads."""
-    return NUMBER.sub("#", line.lower()) if len(line) <= LONGEST_HEAD else ""
-
-
-def _joined(pages: list[str]) -> str:
-    """Pages with an empty line between, or none where a paragraph runs on to the next page."""
-    text = ""
+def numbers(pages: Iterable[int]) -> str:
+    """Page numbers for a person, runs in short: `1-3,7`."""
+    runs: list[list[int]] = []
     for page in pages:
-        if not page:
-            continue
-        runs_on = text and page[0].islower() and (text[-1].isalnum() or text[-1] in ",;-\u2010\u00ad")
-        if runs_on and text[-1] in "-\u2010\u00ad" and text[-2:-1].isalpha():
-            text = text[:-1] + page
+        if runs and runs[-1][1] == page - 1:
+            runs[-1][1] = page
         else:
-            text += (" " if runs_on else "\n\n" if text else "") + page
-    return text
+            runs.append([page, page])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def _page(document: Any, number: int, ocr: Callable[[Any], str] | None) -> tuple[str, bool]:
-    """A page's text, and whether it has none though it shows something."""
-    page = document[number]
+def _read(document: Any, ocr: Callable[[Any], str] | None, max_pages: int) -> PdfText:
+    count = len(document)
+    if count > max_pages:
+        raise DataError(f"too many pages: {count:,}, more than max_pages={max_pages:,}")
+    pages, characters = list[_Page](), 0
+    for number in range(count):
+        pages.append(_read_page(document, number, ocr))
+        characters += pages[-1].num_characters
+        if characters > MAX_CHARACTERS:  # many pages may draw the same large content again and again
+            raise DataError(f"too large: more than {MAX_CHARACTERS:,} characters on pages 1-{number + 1}; split it")
+    kept = without_running_heads([page.pieces for page in pages], [page.height for page in pages])
+    text = _with_recognised([reading_order(pieces) for pieces in kept], [page.recognised for page in pages])
+    states = {
+        state: tuple(number for number, page in enumerate(pages, 1) if page.state == state)
+        for state in ("scanned", "garbled", "broken")
+    }
+    if not re.search(r"\w", text):
+        raise DataError(_why_without_text(count, **states))
+    return PdfText(text, count, **states, metadata=_facts(document))
+
+
+def _read_page(document: Any, number: int, ocr: Callable[[Any], str] | None) -> _Page:
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    try:
+        page = document[number]
+    except pypdfium2.PdfiumError:
+        return _Page(state="broken")
     try:
         text_page = page.get_textpage()
         try:
-            text = str(text_page.get_text_range())
+            pieces, count, strange = page_pieces(text_page)
         finally:
             text_page.close()
-        if re.search(r"\w", text) or not any(True for _ in page.get_objects(max_depth=1)):
-            return text, False
-        if ocr is None:
-            return text, True
-        return ocr(page.render(scale=200 / 72).to_pil()), False
+        height = float(page.get_height())
+        if pieces and strange <= MEANINGLESS * count:
+            return _Page(pieces, height, count)
+        state = (
+            "garbled" if strange > MEANINGLESS * count else "scanned" if pdfium.FPDFPage_CountObjects(page) > 0 else ""
+        )
+        if not state or ocr is None:
+            return _Page([], height, count, state)
+        scale = min(OCR_SCALE, (MAX_PIXELS / max(page.get_width() * height, 1.0)) ** 0.5)
+        return _Page([], height, count, recognised=ocr(page.render(scale=scale).to_pil()))
+    except pypdfium2.PdfiumError:
+        return _Page(state="broken")
     finally:
         page.close()
 
 
-def _metadata(document: Any) -> dict[str, str]:
-    """Title, author and date as ISO 8601, where they are there and can be read."""
-    found = {}
-    for key, name in (("title", "Title"), ("author", "Author"), ("date", "CreationDate")):
-        value = " ".join(str(document.get_metadata_value(name) or "").split())
-        date = DATE.match(value)
-        if key == "date":
-            value = "-".join(part for part in date.groups() if part) if date else ""
+def _why_without_text(count: int, scanned: tuple[int, ...], garbled: tuple[int, ...], broken: tuple[int, ...]) -> str:
+    if garbled:
+        return f"garbled PDF: the characters of pages {numbers(garbled)} have no meaning; run it through OCR first"
+    if scanned:
+        return f"scanned PDF: pages {numbers(scanned)} of {count} have no text layer; run it through OCR first"
+    if broken:
+        return f"broken PDF: pages {numbers(broken)} of {count} cannot be opened"
+    return f"scanned PDF: none of its {count} pages has a text layer; run it through OCR first"
+
+
+def _with_recognised(lines: list[list[Line]], recognised: list[str | None]) -> str:
+    parts, start = list[str](), 0
+    for number, text in enumerate(recognised):
+        if text is not None:
+            parts += [*paragraphs(lines[start:number]), text.strip()]
+            start = number + 1
+    return "\n".join(part for part in [*parts, *paragraphs(lines[start:])] if part)
+
+
+def _facts(document: Any) -> dict[str, str]:
+    """What the file says of itself, as far as it can be read."""
+    facts = dict[str, str]()
+    for name, ours in FACTS.items():
+        value = " ".join(_fact(document, name).split())
         if value:
-            found[key] = value
-    return found
+            facts[ours] = value
+    date = DATE.match(_fact(document, "CreationDate"))
+    if date and 1900 < int(date[1]) < 2200:
+        facts["date"] = "-".join(part for part in date.groups() if part)
+    return facts
 
 
-def flow(page: str) -> str:
-    """Lines of a page to paragraphs: ligatures undone, divided words joined, lines that fill the width run on.
-
-    A word divided at a hyphen loses it, unless the page writes the word with a hyphen elsewhere (`well-known`).
-    """
-    page = HYPHEN_MARK.sub(f"{SOFT_HYPHEN}\n", page.replace("\r\n", "\n").replace("\r", "\n").translate(LIGATURES))
-    hyphenated = {word.lower() for word in HYPHENATED.findall(page)}
-    lines = [" ".join(line.split()) for line in page.split("\n")]
-    lengths = [len(line) for line in lines if line]
-    width = max(float(np.quantile(lengths, 0.8)), MIN_WIDTH) if lengths else 0.0
-    paragraphs, previous = list[str](), ""
-    for line in lines:
-        divided = DIVIDED.search(previous)
-        if not line:
-            pass
-        elif divided and (line[0].islower() or divided[2] == SOFT_HYPHEN):
-            tail = WORD.match(line)
-            keeps = not line[0].islower() or (tail and f"{divided[1]}-{tail[0]}".lower() in hyphenated)
-            paragraphs[-1] = paragraphs[-1][:-1] + ("-" if keeps else "") + line
-        elif len(previous) >= FULL_LINE * width and not ITEM.match(line):
-            paragraphs[-1] += " " + line
-        else:
-            paragraphs.append(line)
-        previous = line
-    return "\n".join(paragraphs)
+def _fact(document: Any, name: str) -> str:
+    try:
+        return str(document.get_metadata_value(name)).replace("\0", "")
+    except (UnicodeError, ValueError, RuntimeError):
+        return ""

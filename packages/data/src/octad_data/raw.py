@@ -12,7 +12,6 @@ from octad_data.errors import DataError
 from octad_data.jsonl import read_jsonl
 from octad_data.licences import licence_of_folder, licence_of_text
 from octad_data.markup import extract_latex, split_front_matter
-from octad_data.pdf import read_pdf
 from octad_data.raw_record import RawRecord
 from octad_data.tables import csv_records, parquet_records
 from octad_data.warc import arc_records, warc_records
@@ -149,9 +148,12 @@ def _format(record: RawRecord, suffix: str) -> str:
 
 def _text(record: RawRecord, kind: str, encoding: str | None, max_bytes: int) -> tuple[str, dict[str, str]]:
     if kind == "pdf":
+        from octad_data.pdf import numbers, read_pdf  # its compiled parts are loaded only where there are PDFs
+
         found = read_pdf(record.data)
-        scanned = {"scanned_pages": ",".join(map(str, found.scanned))} if found.scanned else {}
-        return found.text, {"format": "pdf", **found.metadata, **scanned}
+        states = {"scanned": found.scanned, "garbled": found.garbled, "broken": found.broken}
+        left_out = {f"{state}_pages": numbers(pages) for state, pages in states.items()}  # empty ones are not kept
+        return found.text, {"format": "pdf", **found.metadata, **left_out}
     if kind in ZIP_FORMATS:
         text, metadata = ZIP_FORMATS[kind](record.data, max_bytes)
         return text, {"format": kind, **metadata}

@@ -1,0 +1,271 @@
+"""The characters of a PDF page with their places, read from pdfium in one compiled loop, and the pieces they form."""
+
+import ctypes
+import math
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octad_data.kernel import kernel
+
+MAX_CHARACTERS = 2_000_000  # of a page; a thick book has fewer
+SPLITS = 0.8  # gap in units of the size of the type that parts two pieces; a justified space is seldom wider
+BACKWARDS = -0.7  # and a step back, where another line or column begins
+SHIFTED = 0.55  # how far a superscript may be raised in its own word
+LEVEL = 0.05  # what still is the same base line
+FAR = 1e5  # points; no page is as large
+ODD_TURN = 4  # of text that is neither level nor upright: watermarks
+NO_BREAK_SPACE, REPLACEMENT, PRIVATE = 0xA0, 0xFFFD, (0xE000, 0xF8FF)
+
+
+class Piece(NamedTuple):
+    """Characters that stand side by side on one line.
+
+    Attributes:
+        x0: where it begins along its own line, in points.
+        x1: where it ends.
+        base: its base line; larger is further up.
+        size: of its type, in points.
+        turn: quarter turns against the page (0 to 3), or 4 for any other angle.
+        text: with single spaces.
+    """
+
+    x0: float
+    x1: float
+    base: float
+    size: float
+    turn: int
+    text: str
+
+
+def page_pieces(text_page: Any) -> tuple[list[Piece], int, int]:
+    """The pieces of a page in the order of the file, how many characters it has, and how many without a meaning.
+
+    Args:
+        text_page: of pypdfium2.
+    """
+    import pypdfium2.raw as pdfium
+
+    count = int(pdfium.FPDFText_CountChars(text_page))
+    if count <= 0:
+        return [], 0, 0
+    count = min(count, MAX_CHARACTERS)
+    codes = np.empty(count, dtype=np.uint32)
+    places = np.empty((count, 5))
+    handle = ctypes.cast(text_page.raw, ctypes.c_void_p).value or 0
+    unicode_of, box_of, origin_of, matrix_of, size_of = _functions()
+    read_characters(handle, unicode_of, box_of, origin_of, matrix_of, size_of, codes, places)
+    text = np.empty(2 * count, dtype=np.uint32)
+    ends = np.empty(count, dtype=np.int64)
+    boxes = np.empty((count, 5))
+    number = form_pieces(codes, places, text, ends, boxes)
+    whole = text[: ends[number - 1] if number else 0].tobytes().decode("utf-32-le", "replace")
+    pieces, start = [], 0
+    for end, (x0, x1, base, size, turn) in zip(ends[:number].tolist(), boxes[:number].tolist(), strict=True):
+        pieces.append(Piece(x0, x1, base, size, int(turn), whole[start:end]))
+        start = end
+    return pieces, count, meaningless(codes)
+
+
+@cache
+def _functions() -> tuple[object, ...]:
+    """Functions of pdfium as values that a compiled loop can call."""
+    import numba.experimental.function_type  # noqa: F401 - registers how such values are passed
+    import pypdfium2.raw as pdfium
+    from numba import types
+
+    class CFunction(types.WrapperAddressProtocol):  # type: ignore[misc]
+        def __init__(self, function: object, signature: object) -> None:
+            self.address, self.types = ctypes.cast(function, ctypes.c_void_p).value, signature  # type: ignore[arg-type]
+
+        def __wrapper_address__(self) -> int | None:
+            return self.address
+
+        def signature(self) -> object:
+            return self.types
+
+    page, index, result = types.intp, types.int32, types.int32
+    one, two, four = (types.intp,), (types.intp,) * 2, (types.intp,) * 4
+    return (
+        CFunction(pdfium.FPDFText_GetUnicode, types.uint32(page, index)),
+        CFunction(pdfium.FPDFText_GetCharBox, result(page, index, *four)),
+        CFunction(pdfium.FPDFText_GetCharOrigin, result(page, index, *two)),
+        CFunction(pdfium.FPDFText_GetMatrix, result(page, index, *one)),
+        CFunction(pdfium.FPDFText_GetFontSize, types.float64(page, index)),
+    )
+
+
+@kernel
+def read_characters(
+    page: int,
+    unicode_of: Any,
+    box_of: Any,
+    origin_of: Any,
+    matrix_of: Any,
+    size_of: Any,
+    codes: NDArray[np.uint32],
+    places: NDArray[np.float64],
+) -> None:
+    """Fill codes, and places as (x0, x1, base, size, turn) in the frame in which each character stands upright."""
+    box, matrix = np.zeros(6), np.zeros(6, dtype=np.float32)
+    at, turns = np.int64(box.ctypes.data), np.int64(matrix.ctypes.data)
+    for number in range(len(codes)):
+        index = np.int32(number)
+        codes[number] = unicode_of(page, index)
+        box[:] = 0.0
+        matrix[:] = 0.0
+        box_of(page, index, at, at + 8, at + 16, at + 24)  # left, right, bottom, top
+        origin_of(page, index, at + 32, at + 40)
+        matrix_of(page, index, turns)
+        angle = math.atan2(matrix[1], matrix[0]) / (math.pi / 2)
+        turn = round(angle)
+        scale = math.hypot(matrix[2], matrix[3])
+        size = size_of(page, index) * (scale if scale > 0 else 1.0)
+        turn = ODD_TURN if not abs(angle - turn) <= 0.1 else (turn + 4) % 4
+        if turn == 1:
+            x0, x1, base = box[2], box[3], -box[4]
+        elif turn == 2:
+            x0, x1, base = -box[1], -box[0], -box[5]
+        elif turn == 3:
+            x0, x1, base = -box[3], -box[2], box[4]
+        else:
+            x0, x1, base = box[0], box[1], box[5]
+        if not 0.1 < size < 10_000:  # a few writers say 0
+            size = min(max(abs(box[3] - box[2]), 1.0), 10_000.0)
+        if not (abs(x0) < FAR and abs(x1) < FAR and abs(base) < FAR):  # nor is every place a number
+            x0, x1, base = 0.0, 0.0, 0.0
+        places[number, 0], places[number, 1], places[number, 2] = x0, x1, base
+        places[number, 3], places[number, 4] = size, turn
+
+
+@kernel
+def _is_blank(code: int) -> bool:
+    return (code <= 32 and code != 2) or code == NO_BREAK_SPACE or 0x2000 <= code <= 0x200B or code == 0x3000
+
+
+@kernel
+def _is_right_to_left(code: int) -> bool:
+    return 0x0590 <= code <= 0x08FF or 0xFB1D <= code <= 0xFDFF or 0xFE70 <= code <= 0xFEFC
+
+
+@kernel
+def _accent(code: int) -> int:
+    """The combining form of an accent that old fonts draw as a character of its own, or 0."""
+    if code == 0xB4 or code == 0x2CA:
+        return 0x301
+    if code == 0x60:
+        return 0x300
+    if code == 0xA8:
+        return 0x308
+    if code == 0x2C6 or code == 0x5E:
+        return 0x302
+    if code == 0x2DC or code == 0x7E:
+        return 0x303
+    if code == 0x2C7:
+        return 0x30C
+    if code == 0x2D8:
+        return 0x306
+    if code == 0x2DA:
+        return 0x30A
+    if code == 0xAF or code == 0x2C9:
+        return 0x304
+    if code == 0x2D9:
+        return 0x307
+    if code == 0xB8:
+        return 0x327
+    if code == 0x2DD:
+        return 0x30B
+    return 0
+
+
+@kernel
+def _takes_accent(code: int) -> bool:
+    return 65 <= code <= 90 or 97 <= code <= 122 or code == 0x131 or code == 0x237
+
+
+@kernel
+def meaningless(codes: NDArray[np.uint32]) -> int:
+    """How many characters are drawn from a font that does not say what they mean."""
+    count = 0
+    for code in codes:
+        control = code < 32 and code not in (2, 9, 10, 13)
+        if control or code == REPLACEMENT or PRIVATE[0] <= code <= PRIVATE[1]:
+            count += 1
+    return count
+
+
+@kernel
+def form_pieces(
+    codes: NDArray[np.uint32],
+    places: NDArray[np.float64],
+    text: NDArray[np.uint32],
+    ends: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+) -> int:
+    """Cut the characters where the next one stands elsewhere; how many pieces there are.
+
+    Args:
+        codes: code points in the order of the file.
+        places: (x0, x1, base, size, turn) of each.
+        text: filled with the pieces' code points, end to end.
+        ends: filled with the end of each piece in text.
+        boxes: filled with (x0, x1, base, size, turn) of each piece.
+    """
+    number, size, waits, accent = 0, 0, False, 0
+    x0 = x1 = base = level = height = 0.0
+    turn = -1.0
+    accent_x0 = accent_x1 = 0.0
+    for index in range(len(codes)):
+        code = codes[index]
+        if _is_blank(code):
+            waits = True
+            continue
+        left, right, line, tall, rotation = places[index]
+        if code == 2 or code == 0xFFFE:
+            code = np.uint32(0xAD)  # how pdfium marks the hyphen of a divided word
+        begun = size > (ends[number - 1] if number else 0)
+        if begun:
+            gap = left - x1
+            if _is_right_to_left(code) or _is_right_to_left(text[size - 1]):
+                gap = x0 - right if abs(x0 - right) < abs(gap) else gap
+            larger = max(height, tall)
+            together = rotation == turn and gap < SPLITS * larger and gap > BACKWARDS * larger
+            if rotation == ODD_TURN and turn == ODD_TURN:
+                together = True
+            elif abs(line - level) > LEVEL * larger:
+                together = together and abs(line - level) < SHIFTED * larger and gap < 0.4 * larger
+            if not together:
+                ends[number] = size
+                boxes[number, 0], boxes[number, 1], boxes[number, 2] = x0, x1, base
+                boxes[number, 3], boxes[number, 4] = height, turn
+                number += 1
+                begun, accent = False, 0
+        if not begun:
+            x0, x1, base, height, turn = left, right, line, tall, rotation
+        elif waits and not (accent and left < accent_x1 and right > accent_x0):
+            text[size] = 32
+            size += 1
+        mark = _accent(code)
+        if accent and _takes_accent(code) and left < accent_x1 and right > accent_x0:
+            # the letter under the accent just drawn: letter first, then the combining form
+            text[size - 1] = 0x69 if code == 0x131 else (0x6A if code == 0x237 else code)
+            text[size] = accent
+            size, accent = size + 1, 0
+        elif mark and begun and not waits and _takes_accent(text[size - 1]) and left < x1 and code > 127:
+            text[size] = mark  # the accent drawn over the letter before it
+            size, accent = size + 1, 0
+        else:
+            text[size] = code
+            size += 1
+            accent, accent_x0, accent_x1 = mark, left, right
+        if tall > height * 1.05:
+            height, base = tall, line
+        x0, x1, level, waits = min(x0, left), max(x1, right), line, False
+    if size > (ends[number - 1] if number else 0):
+        ends[number] = size
+        boxes[number, 0], boxes[number, 1], boxes[number, 2] = x0, x1, base
+        boxes[number, 3], boxes[number, 4] = height, turn
+        number += 1
+    return number
