@@ -1,12 +1,9 @@
 import random
-import sys
-import types
 from contextlib import suppress
 
 import pytest
 from octad_data import DataError, ReadReport, extract_pdf, read_documents
 from octad_data.pdf import numbers, read_pdf
-from octad_data.pdf_docling import extract_pdf_docling
 
 LINE = "A line of a paragraph that is as wide as the column of the page"
 WORDS = (
@@ -310,27 +307,3 @@ def test_pdf_opens_with_its_password(shared_data):
     with pytest.raises(DataError, match="encrypted PDF"):
         extract_pdf(data, password="wrong")
     assert "Lorem ipsum" in extract_pdf(data, password="openpassword")
-
-
-def test_pdf_goes_through_docling_where_it_is_installed(monkeypatch):
-    seen = []
-
-    class Converter:
-        def convert(self, stream):
-            seen.append((stream.name, stream.stream.read()))
-            if seen[-1][1] == b"bad":
-                raise RuntimeError("no page")
-            document = types.SimpleNamespace(export_to_markdown=lambda: "# Title")
-            return types.SimpleNamespace(document=document)
-
-    models = types.SimpleNamespace(DocumentStream=lambda name, stream: types.SimpleNamespace(name=name, stream=stream))
-    for name in ("docling", "docling.datamodel"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, "docling.datamodel.base_models", models)
-    monkeypatch.setitem(sys.modules, "docling.document_converter", types.SimpleNamespace(DocumentConverter=Converter))
-    assert extract_pdf_docling(b"%PDF-") == "# Title" and seen == [("file.pdf", b"%PDF-")]
-    with pytest.raises(DataError, match="broken PDF: docling cannot read it"):
-        extract_pdf_docling(b"bad")
-    monkeypatch.setitem(sys.modules, "docling.document_converter", None)
-    with pytest.raises(DataError, match="missing extra"):
-        extract_pdf_docling(b"%PDF-")

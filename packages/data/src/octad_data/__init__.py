@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from octad_data.near_duplicate_step import NearDuplicates
     from octad_data.ngram_model import NgramModel, train_ngram_model
     from octad_data.pdf import PdfText, extract_pdf, read_pdf
-    from octad_data.pdf_docling import extract_pdf_docling
     from octad_data.permutation import Permutation
     from octad_data.perplexity import Perplexity, bucket_limits
     from octad_data.personal_data import PersonalData, find_personal_data, mask
@@ -154,7 +153,6 @@ __all__ = [
     "extract_odt",
     "extract_page",
     "extract_pdf",
-    "extract_pdf_docling",
     "find_personal_data",
     "found_items",
     "held_out",
@@ -282,7 +280,6 @@ _NAMES = {
         "extract_pdf",
         "read_pdf",
     ),
-    "pdf_docling": ("extract_pdf_docling",),
     "permutation": ("Permutation",),
     "perplexity": (
         "Perplexity",
