@@ -77,6 +77,24 @@ def test_linear_cross_entropy_survives_huge_logits():
     torch.testing.assert_close(ours, F.cross_entropy(1e4 * hidden @ weight.T, targets), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 2e-2)]
+)
+def test_linear_cross_entropy_equals_torch_over_several_pieces_of_a_chunk(dtype, tolerance):
+    """A chunk of 700 rows of this vocabulary is passed over 20 rows at a time, the last time 0 < rows < 20."""
+    hidden, weight, targets = problem(709, vocab_size=50_021, dtype=dtype, ignored=(0, 300, 708))
+    with torch.no_grad():
+        hidden *= 0.3
+    ours = linear_cross_entropy(hidden, weight, targets, chunk=690)
+    theirs = F.cross_entropy(hidden.double() @ weight.double().T, targets)
+    torch.testing.assert_close(ours.double(), theirs, atol=tolerance, rtol=tolerance)
+    for a, b in zip(
+        torch.autograd.grad(ours, (hidden, weight)), torch.autograd.grad(theirs, (hidden, weight)), strict=True
+    ):
+        error = (a.double() - b.double()).norm() / b.double().norm()
+        assert error < tolerance
+
+
 def test_linear_cross_entropy_adds_up_bfloat16_in_float32():
     hidden, weight, targets = problem(512, 16, 50, dtype=torch.bfloat16)
     loss = linear_cross_entropy(hidden, weight, targets, reduction="sum", chunk=1)

@@ -286,13 +286,13 @@ def readers() -> dict[str, Callable[[bytes], str]]:
 
 def files(data: Path, count: int, seed: int, interleaved: bool) -> list[tuple[bytes, str, str]]:
     """(file, text, what it is)."""
+    from matplotlib.font_manager import findfont
     from reportlab.pdfbase import pdfmetrics
     from reportlab.pdfbase.ttfonts import TTFont
 
-    folder = Path("/usr/share/fonts/truetype/dejavu")
-    named = {"DejaVuSerif": "DejaVuSerif.ttf", "DejaVuSans": "DejaVuSans.ttf"}
-    for name, file in named.items():
-        pdfmetrics.registerFont(TTFont(name, str(folder / file)))
+    named = {"DejaVuSerif": "DejaVu Serif", "DejaVuSans": "DejaVu Sans"}  # matplotlib brings both along
+    for name, family in named.items():
+        pdfmetrics.registerFont(TTFont(name, findfont(family)))
     sources = paragraphs_of(data)
     made = []
     for number in range(count):

@@ -18,6 +18,31 @@ LEVEL = 0.05  # what still is the same base line
 FAR = 1e5  # points; no page is as large
 ODD_TURN = 4  # of text that is neither level nor upright: watermarks
 NO_BREAK_SPACE, REPLACEMENT, PRIVATE = 0xA0, 0xFFFD, (0xE000, 0xF8FF)
+HYPHEN_AT_END, NO_CHARACTER, SOFT_HYPHEN = (
+    0x02,
+    0xFFFE,
+    0xAD,
+)  # pdfium marks the hyphen of a divided word by the first two
+X0, X1, BASE, SIZE, TURN = range(5)  # columns of places and boxes
+BLANK, BEGINS, FOLLOWS, SPACED = range(4)  # how a character joins what was read before it
+ACCENTS = (  # as old fonts draw them, and their combining forms
+    (0xB4, 0x301),
+    (0x2CA, 0x301),
+    (0x60, 0x300),
+    (0xA8, 0x308),
+    (0x2C6, 0x302),
+    (0x5E, 0x302),
+    (0x2DC, 0x303),
+    (0x7E, 0x303),
+    (0x2C7, 0x30C),
+    (0x2D8, 0x306),
+    (0x2DA, 0x30A),
+    (0xAF, 0x304),
+    (0x2C9, 0x304),
+    (0x2D9, 0x307),
+    (0xB8, 0x327),
+    (0x2DD, 0x30B),
+)
 
 
 class Piece(NamedTuple):
@@ -57,11 +82,11 @@ def page_pieces(text_page: Any) -> tuple[list[Piece], int, int]:
     handle = ctypes.cast(text_page.raw, ctypes.c_void_p).value or 0
     unicode_of, box_of, origin_of, matrix_of, size_of = _functions()
     read_characters(handle, unicode_of, box_of, origin_of, matrix_of, size_of, codes, places)
-    text = np.empty(2 * count, dtype=np.uint32)
-    ends = np.empty(count, dtype=np.int64)
-    boxes = np.empty((count, 5))
-    number = form_pieces(codes, places, text, ends, boxes)
-    whole = text[: ends[number - 1] if number else 0].tobytes().decode("utf-32-le", "replace")
+    joins, boxes = np.empty(count, dtype=np.int8), np.empty((count, 5))
+    number = cut_pieces(codes, places, joins, boxes)
+    text, ends = np.empty(2 * count, dtype=np.uint32), np.empty(count, dtype=np.int64)
+    size = spell_pieces(codes, places, joins, text, ends)
+    whole = text[:size].tobytes().decode("utf-32-le", "replace")
     pieces, start = [], 0
     for end, (x0, x1, base, size, turn) in zip(ends[:number].tolist(), boxes[:number].tolist(), strict=True):
         pieces.append(Piece(x0, x1, base, size, int(turn), whole[start:end]))
@@ -153,36 +178,23 @@ def _is_right_to_left(code: int) -> bool:
 @kernel
 def _accent(code: int) -> int:
     """The combining form of an accent that old fonts draw as a character of its own, or 0."""
-    if code == 0xB4 or code == 0x2CA:
-        return 0x301
-    if code == 0x60:
-        return 0x300
-    if code == 0xA8:
-        return 0x308
-    if code == 0x2C6 or code == 0x5E:
-        return 0x302
-    if code == 0x2DC or code == 0x7E:
-        return 0x303
-    if code == 0x2C7:
-        return 0x30C
-    if code == 0x2D8:
-        return 0x306
-    if code == 0x2DA:
-        return 0x30A
-    if code == 0xAF or code == 0x2C9:
-        return 0x304
-    if code == 0x2D9:
-        return 0x307
-    if code == 0xB8:
-        return 0x327
-    if code == 0x2DD:
-        return 0x30B
+    for drawn, combining in ACCENTS:
+        if code == drawn:
+            return combining
     return 0
 
 
 @kernel
 def _takes_accent(code: int) -> bool:
     return 65 <= code <= 90 or 97 <= code <= 122 or code == 0x131 or code == 0x237
+
+
+@kernel
+def _dotted(code: int) -> int:
+    """The letter that a dotless one becomes before a combining accent."""
+    if code == 0x131:
+        return 0x69
+    return 0x6A if code == 0x237 else code
 
 
 @kernel
@@ -197,75 +209,98 @@ def meaningless(codes: NDArray[np.uint32]) -> int:
 
 
 @kernel
-def form_pieces(
-    codes: NDArray[np.uint32],
-    places: NDArray[np.float64],
-    text: NDArray[np.uint32],
-    ends: NDArray[np.int64],
-    boxes: NDArray[np.float64],
+def cut_pieces(
+    codes: NDArray[np.uint32], places: NDArray[np.float64], joins: NDArray[np.int8], boxes: NDArray[np.float64]
 ) -> int:
     """Cut the characters where the next one stands elsewhere; how many pieces there are.
 
     Args:
         codes: code points in the order of the file.
         places: (x0, x1, base, size, turn) of each.
-        text: filled with the pieces' code points, end to end.
-        ends: filled with the end of each piece in text.
+        joins: filled with how each joins what was read before it: BLANK, BEGINS, FOLLOWS or SPACED.
         boxes: filled with (x0, x1, base, size, turn) of each piece.
     """
-    number, size, waits, accent = 0, 0, False, 0
-    x0 = x1 = base = level = height = 0.0
-    turn = -1.0
-    accent_x0 = accent_x1 = 0.0
+    number, last, waits, level = -1, -1, False, 0.0
     for index in range(len(codes)):
-        code = codes[index]
-        if _is_blank(code):
-            waits = True
+        if _is_blank(codes[index]):
+            joins[index], waits = BLANK, True
             continue
-        left, right, line, tall, rotation = places[index]
-        if code == 2 or code == 0xFFFE:
-            code = np.uint32(0xAD)  # how pdfium marks the hyphen of a divided word
-        begun = size > (ends[number - 1] if number else 0)
-        if begun:
-            gap = left - x1
-            if _is_right_to_left(code) or _is_right_to_left(text[size - 1]):
-                gap = x0 - right if abs(x0 - right) < abs(gap) else gap
-            larger = max(height, tall)
-            together = rotation == turn and gap < SPLITS * larger and gap > BACKWARDS * larger
-            if rotation == ODD_TURN and turn == ODD_TURN:
-                together = True
-            elif abs(line - level) > LEVEL * larger:
-                together = together and abs(line - level) < SHIFTED * larger and gap < 0.4 * larger
-            if not together:
-                ends[number] = size
-                boxes[number, 0], boxes[number, 1], boxes[number, 2] = x0, x1, base
-                boxes[number, 3], boxes[number, 4] = height, turn
-                number += 1
-                begun, accent = False, 0
-        if not begun:
-            x0, x1, base, height, turn = left, right, line, tall, rotation
-        elif waits and not (accent and left < accent_x1 and right > accent_x0):
+        place = places[index]
+        if last < 0 or not _stands_beside(codes[index], codes[last], place, boxes[number], level):
+            number += 1
+            joins[index] = BEGINS
+            boxes[number] = place
+        else:
+            joins[index] = SPACED if waits else FOLLOWS
+            box = boxes[number]
+            if place[SIZE] > box[SIZE] * 1.05:
+                box[SIZE], box[BASE] = place[SIZE], place[BASE]
+            box[X0], box[X1] = min(box[X0], place[X0]), max(box[X1], place[X1])
+        last, waits, level = index, False, place[BASE]
+    return number + 1
+
+
+@kernel
+def _stands_beside(code: int, before: int, place: NDArray[np.float64], box: NDArray[np.float64], level: float) -> bool:
+    """Whether a character goes on with the piece in `box`; `before` is the last one there, on the base line `level`."""
+    if place[TURN] != box[TURN]:
+        return False
+    gap = place[X0] - box[X1]
+    if _is_right_to_left(code) or _is_right_to_left(before):
+        leftwards = box[X0] - place[X1]
+        gap = leftwards if abs(leftwards) < abs(gap) else gap
+    larger, step = max(box[SIZE], place[SIZE]), abs(place[BASE] - level)
+    if place[TURN] == ODD_TURN:
+        return True
+    if step > LEVEL * larger and not (step < SHIFTED * larger and gap < 0.4 * larger):
+        return False
+    return bool(BACKWARDS * larger < gap < SPLITS * larger)
+
+
+@kernel
+def spell_pieces(
+    codes: NDArray[np.uint32],
+    places: NDArray[np.float64],
+    joins: NDArray[np.int8],
+    text: NDArray[np.uint32],
+    ends: NDArray[np.int64],
+) -> int:
+    """Write the code points of the pieces end to end, accents behind their letters; how many there are.
+
+    Args:
+        codes: code points in the order of the file.
+        places: (x0, x1, base, size, turn) of each.
+        joins: from `cut_pieces`.
+        text: filled with the pieces' code points; twice as many as characters always suffice.
+        ends: filled with the end of each piece in text.
+    """
+    number, size, accent = -1, 0, 0
+    reach, accent_x0, accent_x1 = 0.0, 0.0, 0.0
+    for index in range(len(codes)):
+        join, code, left, right = joins[index], codes[index], places[index, X0], places[index, X1]
+        if join == BLANK:
+            continue
+        if code in (HYPHEN_AT_END, NO_CHARACTER):
+            code = np.uint32(SOFT_HYPHEN)
+        if join == BEGINS:
+            number, accent, reach = number + 1, 0, right
+        under = accent != 0 and left < accent_x1 and right > accent_x0
+        if join == SPACED and not under:
             text[size] = 32
             size += 1
         mark = _accent(code)
-        if accent and _takes_accent(code) and left < accent_x1 and right > accent_x0:
-            # the letter under the accent just drawn: letter first, then the combining form
-            text[size - 1] = 0x69 if code == 0x131 else (0x6A if code == 0x237 else code)
-            text[size] = accent
+        if under and _takes_accent(
+            code
+        ):  # the letter under the accent just drawn: letter first, then the combining form
+            text[size - 1], text[size] = _dotted(code), accent
             size, accent = size + 1, 0
-        elif mark and begun and not waits and _takes_accent(text[size - 1]) and left < x1 and code > 127:
+        elif mark and code > 127 and join == FOLLOWS and _takes_accent(text[size - 1]) and left < reach:
             text[size] = mark  # the accent drawn over the letter before it
             size, accent = size + 1, 0
         else:
             text[size] = code
             size += 1
             accent, accent_x0, accent_x1 = mark, left, right
-        if tall > height * 1.05:
-            height, base = tall, line
-        x0, x1, level, waits = min(x0, left), max(x1, right), line, False
-    if size > (ends[number - 1] if number else 0):
+        reach = max(reach, right)
         ends[number] = size
-        boxes[number, 0], boxes[number, 1], boxes[number, 2] = x0, x1, base
-        boxes[number, 3], boxes[number, 4] = height, turn
-        number += 1
-    return number
+    return size
