@@ -18,7 +18,7 @@ from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
 from .layer_inputs import LayerInputs
-from .loss_head import IGNORE_INDEX, linear_cross_entropy, token_log_probs
+from .loss_head import IGNORE_INDEX, linear_cross_entropy, soft_cap, token_log_probs
 from .memory import Memory
 from .ngpt import Gains
 from .norm import Norm, RMSNorm
@@ -154,10 +154,7 @@ class DecoderModel(nn.Module):
 
     def logits_at(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """What the head makes of the normalised states."""
-        logits = F.linear(hidden, self.output_weight, self.head_bias)
-        cap = self.spec.logit_softcap
-        capped: Tensor = logits if cap is None else cap * torch.tanh(logits / cap)
-        return capped
+        return soft_cap(F.linear(hidden, self.output_weight, self.head_bias), self.spec.logit_softcap)
 
     def cross_entropy(
         self,
@@ -166,32 +163,35 @@ class DecoderModel(nn.Module):
         ignore_index: int = IGNORE_INDEX,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Float[Tensor, ""]:
-        """-log softmax(logits_at(hidden))[target], over the targets that are not `ignore_index`.
+        """-log softmax(logits_at(hidden))[target], over the targets that are not `ignore_index`; never all logits.
 
-        As `linear_cross_entropy` with `output_weight`, which is what it does where the head has neither an offset nor a
-        soft cap; else the logits are held whole.
+        As `linear_cross_entropy` with the head's matrix, its offset and its soft cap.
         """
-        if self.head_bias is None and self.spec.logit_softcap is None:
-            return linear_cross_entropy(hidden, self.output_weight, targets, ignore_index, reduction)
-        logits = self.logits_at(hidden).flatten(0, -2)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total = F.cross_entropy(logits, targets.flatten(), ignore_index=ignore_index, reduction="sum")
-        return total if reduction == "sum" else total / (targets != ignore_index).sum().clamp(min=1)
+        return linear_cross_entropy(
+            hidden,
+            self.output_weight,
+            targets,
+            ignore_index,
+            reduction,
+            bias=self.head_bias,
+            softcap=self.spec.logit_softcap,
+        )
 
     def token_log_probs(
         self, hidden: Float[Tensor, "... d_model"], targets: Int[Tensor, "..."], ignore_index: int = IGNORE_INDEX
     ) -> Float[Tensor, "..."]:
-        """Log softmax(logits_at(hidden))[target], one a target, 0 where it is `ignore_index`.
+        """Log softmax(logits_at(hidden))[target], one a target, 0 where it is `ignore_index`; never all logits.
 
-        As the function `token_log_probs` with `output_weight`, which is what it does where the head has neither an
-        offset nor a soft cap; else the logits are held whole.
+        As the function `token_log_probs` with the head's matrix, its offset and its soft cap.
         """
-        if self.head_bias is None and self.spec.logit_softcap is None:
-            return token_log_probs(hidden, self.output_weight, targets, ignore_index=ignore_index)
-        logits = self.logits_at(hidden)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, -2)
-        nll = F.cross_entropy(logits, targets.flatten(), ignore_index=ignore_index, reduction="none")
-        return -nll.view(targets.shape)
+        return token_log_probs(
+            hidden,
+            self.output_weight,
+            targets,
+            ignore_index=ignore_index,
+            bias=self.head_bias,
+            softcap=self.spec.logit_softcap,
+        )
 
     def hidden(
         self,

@@ -2,6 +2,9 @@
 
 Logits are the largest tensor of a training step (rows x vocabulary). Here a chunk's logits are made, turned into the
 loss and its gradient while they are in the cache, and overwritten by the next.
+
+The logits of a row are z = cap(hidden @ weightᵀ + bias), cap(z) = softcap tanh(z / softcap), whose slope is
+1 - (cap(z) / softcap)²; both the bias and the cap may be absent.
 """
 
 import functools
@@ -30,8 +33,11 @@ def linear_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     reduction: Literal["mean", "sum", "none"] = "mean",
     chunk: int | None = None,
+    *,
+    bias: Float[Tensor, "vocab"] | None = None,
+    softcap: float | None = None,
 ) -> Float[Tensor, "..."]:
-    """-log softmax(hidden @ weightᵀ)[target], reduced over the targets that are not `ignore_index`.
+    """-log softmax(cap(hidden @ weightᵀ + bias))[target], reduced over the targets that are not `ignore_index`.
 
     Equal to `F.cross_entropy(hidden @ weight.T, targets)`, but for one case: the mean over no targets at all is 0 with
     zero gradients, so that a batch of nothing but prompts does not end a run.
@@ -46,25 +52,29 @@ def linear_cross_entropy(
         ignore_index: the target that does not count.
         reduction: "mean" and "sum" give a scalar, "none" one loss a target, 0 where ignored.
         chunk: rows at a time; None fits the cache of the processor.
+        bias: added to every row's logits.
+        softcap: logits become softcap * tanh(logits / softcap), > 0.
 
     Returns:
         The loss in float32, or float64 where hidden is.
 
     Raises:
-        ArchError: shapes that do not fit, an unknown reduction, a target outside the vocabulary.
+        ArchError: shapes that do not fit, an unknown reduction, a target outside the vocabulary, a cap not positive.
     Cost: 6 FLOPs a row and weight, in memory for chunk x vocab logits and one gradient the size of each input.
     """
     if reduction == "none":
-        return -token_log_probs(hidden, weight, targets, ignore_index=ignore_index, chunk=chunk)
+        return -token_log_probs(
+            hidden, weight, targets, ignore_index=ignore_index, chunk=chunk, bias=bias, softcap=softcap
+        )
     if reduction not in ("mean", "sum"):
         raise ArchError(f'reduction={reduction!r} is unknown; use "mean", "sum" or "none"')
-    rows, weight, targets = _flatten(hidden, weight, targets)
+    rows, weight, bias, targets = _flatten(hidden, weight, bias, targets, softcap)
     kept = (targets != ignore_index).nonzero().squeeze(-1)
     if len(kept) < len(targets):
         rows, targets = rows[kept], targets[kept]
     _check_range(targets, len(weight))
     scale = 1.0 if reduction == "sum" else 1.0 / max(len(targets), 1)
-    loss: Tensor = _SummedLoss.apply(rows, weight, targets, scale, _chunk_rows(chunk, weight))
+    loss: Tensor = _SummedLoss.apply(rows, weight, bias, targets, scale, softcap, _chunk_rows(chunk, weight))
     return loss
 
 
@@ -78,6 +88,8 @@ def token_log_probs(
     entropy: Literal[False] = False,
     ignore_index: int = IGNORE_INDEX,
     chunk: int | None = None,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
 ) -> Tensor: ...
 
 
@@ -91,6 +103,8 @@ def token_log_probs(
     entropy: Literal[True],
     ignore_index: int = IGNORE_INDEX,
     chunk: int | None = None,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -103,8 +117,10 @@ def token_log_probs(
     entropy: bool = False,
     ignore_index: int = IGNORE_INDEX,
     chunk: int | None = None,
+    bias: Float[Tensor, "vocab"] | None = None,
+    softcap: float | None = None,
 ) -> Float[Tensor, "..."] | tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
-    """The values log softmax(hidden @ weightᵀ / temperature)[target], one a target; with `entropy` also the entropy.
+    """Log softmax(cap(hidden @ weightᵀ + bias) / temperature)[target], one a target; with `entropy` also the entropy.
 
     Both are differentiable, once. The backward pass computes the logits again, chunk by chunk.
 
@@ -116,23 +132,37 @@ def token_log_probs(
         entropy: return -Σ p log p of every row too, in nats.
         ignore_index: the target that does not count.
         chunk: rows at a time; None fits the cache of the processor.
+        bias: added to every row's logits.
+        softcap: logits become softcap * tanh(logits / softcap), > 0.
 
     Raises:
-        ArchError: shapes that do not fit, a target outside the vocabulary, a temperature that is not positive.
+        ArchError: shapes that do not fit, a target outside the vocabulary, a temperature or cap that is not positive.
     Cost: 2 FLOPs a row and weight forward, 6 backward.
     """
     require_positive(temperature=temperature)
-    rows, weight, flat = _flatten(hidden, weight, targets)
+    rows, weight, bias, flat = _flatten(hidden, weight, bias, targets, softcap)
     kept = (flat != ignore_index).nonzero().squeeze(-1)
     _check_range(flat[kept], len(weight))
     results: tuple[Tensor, Tensor] = _TokenLogProbs.apply(
-        rows[kept], weight, flat[kept], 1.0 / temperature, entropy, _chunk_rows(chunk, weight)
+        rows[kept], weight, bias, flat[kept], 1.0 / temperature, softcap, entropy, _chunk_rows(chunk, weight)
     )
     log_probs, entropies = (result.new_zeros(len(flat)).index_put((kept,), result) for result in results)
     return (log_probs.view(targets.shape), entropies.view(targets.shape)) if entropy else log_probs.view(targets.shape)
 
 
-def _flatten(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def soft_cap(logits: Float[Tensor, "..."], softcap: float | None) -> Float[Tensor, "..."]:
+    """Softcap * tanh(logits / softcap), or the logits as they are for None (Gemma 2, arXiv 2408.00118)."""
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def _through_cap(gradient: Tensor, capped: Tensor, softcap: float | None) -> Tensor:
+    """The gradient of what went into `soft_cap`, from that of what came out of it."""
+    return gradient if softcap is None else gradient * (1 - (capped / softcap) ** 2)
+
+
+def _flatten(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, softcap: float | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     require(
         weight.ndim == 2 and hidden.ndim >= 1 and hidden.shape[-1] == weight.shape[1],
         f"hidden {tuple(hidden.shape)} and weight {tuple(weight.shape)} do not fit; the last axes must agree",
@@ -141,7 +171,14 @@ def _flatten(hidden: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, T
         hidden.shape[:-1] == targets.shape,
         f"targets has shape {tuple(targets.shape)}; hidden {tuple(hidden.shape)} asks for {tuple(hidden.shape[:-1])}",
     )
-    return hidden.reshape(-1, hidden.shape[-1]), weight.to(hidden.dtype), targets.reshape(-1).long()
+    require(
+        bias is None or bias.shape == weight.shape[:1],
+        f"bias has shape {None if bias is None else tuple(bias.shape)}; the vocabulary asks for ({len(weight)},)",
+    )
+    if softcap is not None:
+        require_positive(softcap=softcap)
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    return rows, weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype), targets.reshape(-1).long()
 
 
 def _check_range(targets: Tensor, vocab_size: int) -> None:
@@ -160,11 +197,6 @@ def _chunk_rows(chunk: int | None, weight: Tensor) -> int:
     return max(1, _GPU_CHUNK_ELEMENTS // max(len(weight), 1))
 
 
-def _accumulator(weight: Tensor) -> Tensor:
-    """Zeros for the gradient of the weight, wide enough to add up many chunks."""
-    return torch.zeros(weight.shape, dtype=_wide(weight.dtype), device=weight.device)
-
-
 def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
@@ -178,82 +210,76 @@ def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_and_gradient(
-    logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, "rows"], scale: float
+    logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, "rows"], scale: float, softcap: float | None = None
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "rows vocab"]]:
-    """The sum of -log softmax(z)[target], and scale * (softmax(z) - onehot(target)) in the type of z.
+    """The sum of -log softmax(cap(z))[target], and scale * (softmax(cap(z)) - onehot(target)) * cap'(z), in z's type.
 
     Written for a compiler that fuses it: z is read twice and its gradient written once.
     """
-    wide = logits.to(_wide(logits.dtype))
+    wide = soft_cap(logits.to(_wide(logits.dtype)), softcap)
     normalisers = wide.logsumexp(-1)
     loss = (normalisers - wide.gather(1, targets[:, None]).squeeze(1)).sum()
     is_target = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
     gradient = ((wide - normalisers[:, None]).exp() - is_target.to(wide.dtype)) * scale
-    return loss, gradient.to(logits.dtype)
+    return loss, _through_cap(gradient, wide, softcap).to(logits.dtype)
 
 
 @functools.cache
-def _fused_loss() -> Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]:
+def _fused_loss() -> Callable[[Tensor, Tensor, float, float | None], tuple[Tensor, Tensor]]:
     """`loss_and_gradient` compiled for any number of rows, seconds once a process; as it is where it cannot be."""
     if find_spec("triton") is None or not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")):
         return loss_and_gradient
-    compiled: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]] = torch.compile(loss_and_gradient, dynamic=True)
-    return compiled
+    return torch.compile(loss_and_gradient, dynamic=True)
 
 
-def _replace_by_gradient(logits: Tensor, targets: Tensor, scale: float) -> Tensor:
+def _replace_by_gradient(logits: Tensor, targets: Tensor, scale: float, softcap: float | None) -> Tensor:
     """`loss_and_gradient` in place, for the CPU: a few rows at a time, which stay in the cache between the passes."""
     few = max(1, _CPU_CACHED_ELEMENTS // logits.shape[1])
     total = torch.zeros((), dtype=_wide(logits.dtype))
     for piece, index in zip(torch.split(logits, few), torch.split(targets[:, None], few), strict=True):
-        wide = piece.to(total.dtype)
+        wide = soft_cap(piece.to(total.dtype), softcap)
         probabilities, normalisers = _softmax(wide)
         total += (normalisers - wide.gather(1, index).squeeze(1)).sum()
         probabilities.scatter_add_(1, index, -torch.ones_like(index, dtype=total.dtype))
-        piece.copy_(probabilities.mul_(scale))
+        piece.copy_(_through_cap(probabilities.mul_(scale), wide, softcap))
     return total
 
 
+class _Gradients:
+    """Of the rows, the matrix and the bias of a head, added up chunk by chunk; None where none is needed."""
+
+    def __init__(self, rows: Tensor, weight: Tensor, bias: Tensor | None, needed: tuple[bool, ...]) -> None:
+        wide = _wide(weight.dtype)  # enough to add up many chunks
+        self.inputs = rows, weight
+        self.rows = torch.empty_like(rows) if needed[0] else None
+        self.weight = torch.zeros_like(weight, dtype=wide) if needed[1] else None
+        self.bias = torch.zeros_like(bias, dtype=wide) if bias is not None and needed[2] else None
+
+    def add(self, span: slice, grad_logits: Tensor) -> None:
+        """Write the chunk's gradient of its rows, and add its gradients of the matrix and the bias."""
+        rows, weight = self.inputs
+        if self.bias is not None:
+            self.bias += grad_logits.sum(0, dtype=self.bias.dtype)
+        grad_logits = grad_logits.to(rows.dtype)
+        if self.rows is not None:
+            torch.mm(grad_logits, weight, out=self.rows[span])
+        if self.weight is None:
+            return
+        if self.weight.dtype == rows.dtype:
+            self.weight.addmm_(grad_logits.T, rows[span])
+        else:
+            self.weight += grad_logits.T @ rows[span]
+
+    def all(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        dtype = self.inputs[1].dtype
+        parameters = (None if gradient is None else gradient.to(dtype) for gradient in (self.weight, self.bias))
+        return self.rows, *parameters  # type: ignore[return-value]  # two of them
+
+
 class _SummedLoss(torch.autograd.Function):
-    """scale * Σ (logsumexp(z) - z[target]), z = rows @ weightᵀ; dz = scale * (softmax(z) - onehot(target))."""
+    """scale * Σ (logsumexp(c) - c[target]), c = cap(z), z = rows @ weightᵀ + bias.
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rows: Tensor,
-        weight: Tensor,
-        targets: Tensor,
-        scale: float,
-        chunk: int,
-    ) -> Tensor:
-        needs_rows, needs_weight = ctx.needs_input_grad[:2]
-        total = torch.zeros((), dtype=_wide(rows.dtype), device=rows.device)
-        grad_rows = torch.empty_like(rows) if needs_rows else None
-        grad_weight = _accumulator(weight) if needs_weight else None
-        for start in range(0, len(rows), chunk):
-            span = slice(start, start + chunk)
-            logits = F.linear(rows[span], weight)
-            if logits.is_cuda:
-                loss, logits = _fused_loss()(logits, targets[span], scale)
-            else:
-                loss = _replace_by_gradient(logits, targets[span], scale)
-            total += loss
-            _add_products(logits, rows, weight, span, grad_rows, grad_weight)
-        ctx.save_for_backward(grad_rows, None if grad_weight is None else grad_weight.to(weight.dtype))
-        return total * scale
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        grad_rows, grad_weight = ctx.saved_tensors
-        scaled = [None if saved is None else saved * grad.to(saved.dtype) for saved in (grad_rows, grad_weight)]
-        return scaled[0], scaled[1], None, None, None
-
-
-class _TokenLogProbs(torch.autograd.Function):
-    """log p[target] and H = -Σ p log p, p = softmax(z), z = scale * rows @ weightᵀ.
-
-    dz = g_logprob (onehot(target) - p) - g_entropy p (log p + H).
+    dz = scale * (softmax(c) - onehot(target)) * cap'(z).
     """
 
     @staticmethod
@@ -261,8 +287,48 @@ class _TokenLogProbs(torch.autograd.Function):
         ctx: Any,
         rows: Tensor,
         weight: Tensor,
+        bias: Tensor | None,
         targets: Tensor,
         scale: float,
+        softcap: float | None,
+        chunk: int,
+    ) -> Tensor:
+        total = torch.zeros((), dtype=_wide(rows.dtype), device=rows.device)
+        gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
+        for start in range(0, len(rows), chunk):
+            span = slice(start, start + chunk)
+            logits = F.linear(rows[span], weight, bias)
+            if logits.is_cuda:
+                loss, logits = _fused_loss()(logits, targets[span], scale, softcap)
+            else:
+                loss = _replace_by_gradient(logits, targets[span], scale, softcap)
+            total += loss
+            gradients.add(span, logits)
+        ctx.save_for_backward(*gradients.all())
+        return total * scale
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = (None if saved is None else saved * grad.to(saved.dtype) for saved in ctx.saved_tensors)
+        return *scaled, None, None, None, None
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    """log p[target] and H = -Σ p log p, p = softmax(scale * c), c = cap(z), z = rows @ weightᵀ + bias.
+
+    dz = scale * (g_logprob (onehot(target) - p) - g_entropy p (log p + H)) * cap'(z).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        scale: float,
+        softcap: float | None,
         entropy: bool,
         chunk: int,
     ) -> tuple[Tensor, Tensor]:
@@ -270,47 +336,33 @@ class _TokenLogProbs(torch.autograd.Function):
         entropies = torch.zeros_like(log_probs)
         for start in range(0, len(rows), chunk):
             span = slice(start, start + chunk)
-            log_p = F.linear(rows[span], weight).to(log_probs.dtype).mul_(scale).log_softmax(-1)
+            capped = _capped_logits(rows[span], weight, bias, softcap)
+            log_p = (capped if scale == 1 else capped * scale).log_softmax(-1)
             log_probs[span] = log_p.gather(1, targets[span, None]).squeeze(1)
             if entropy:
                 entropies[span] = torch.special.entr(log_p.exp_()).sum(-1)
-        ctx.save_for_backward(rows, weight, targets, entropies)
-        ctx.scale, ctx.entropy, ctx.chunk = scale, entropy, chunk
+        ctx.save_for_backward(rows, weight, bias, targets, entropies)
+        ctx.scale, ctx.softcap, ctx.entropy, ctx.chunk = scale, softcap, entropy, chunk
         return log_probs, entropies
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(
-        ctx: Any, grad_log_probs: Tensor, grad_entropies: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
-        rows, weight, targets, entropies = ctx.saved_tensors
-        scale, chunk = ctx.scale, ctx.chunk
-        needs_rows, needs_weight = ctx.needs_input_grad[:2]
-        grad_rows = torch.empty_like(rows) if needs_rows else None
-        grad_weight = _accumulator(weight) if needs_weight else None
-        for start in range(0, len(rows), chunk):
-            span = slice(start, start + chunk)
-            logits = F.linear(rows[span], weight).to(entropies.dtype).mul_(scale)
-            log_p = logits.log_softmax(-1)
+    def backward(ctx: Any, grad_log_probs: Tensor, grad_entropies: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, bias, targets, entropies = ctx.saved_tensors
+        gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
+        for start in range(0, len(rows), ctx.chunk):
+            span = slice(start, start + ctx.chunk)
+            capped = _capped_logits(rows[span], weight, bias, ctx.softcap)
+            log_p = (capped if ctx.scale == 1 else capped * ctx.scale).log_softmax(-1)
             p = log_p.exp()
             grad_logits = -grad_log_probs[span, None] * p
             grad_logits.scatter_add_(1, targets[span, None], grad_log_probs[span, None])
             if ctx.entropy:
                 surprise = log_p.clamp_(min=torch.finfo(log_p.dtype).min)  # 0 * -inf would be nan
                 grad_logits -= grad_entropies[span, None] * p * (surprise + entropies[span, None])
-            _add_products(grad_logits.mul_(scale), rows, weight, span, grad_rows, grad_weight)
-        return grad_rows, None if grad_weight is None else grad_weight.to(weight.dtype), None, None, None, None
+            gradients.add(span, _through_cap(grad_logits.mul_(ctx.scale), capped, ctx.softcap))
+        return *gradients.all(), None, None, None, None, None
 
 
-def _add_products(
-    grad_logits: Tensor, rows: Tensor, weight: Tensor, span: slice, grad_rows: Tensor | None, grad_weight: Tensor | None
-) -> None:
-    """Write the chunk's gradient of the rows, and add its gradient of the weight."""
-    grad_logits = grad_logits.to(rows.dtype)
-    if grad_rows is not None:
-        torch.mm(grad_logits, weight, out=grad_rows[span])
-    if grad_weight is not None:
-        if grad_weight.dtype == rows.dtype:
-            grad_weight.addmm_(grad_logits.T, rows[span])
-        else:
-            grad_weight += grad_logits.T @ rows[span]
+def _capped_logits(rows: Tensor, weight: Tensor, bias: Tensor | None, softcap: float | None) -> Tensor:
+    return soft_cap(F.linear(rows, weight, bias).to(_wide(rows.dtype)), softcap)

@@ -29,7 +29,7 @@ from transformers.utils import can_return_tuple
 from .decoder import DecoderModel
 from .errors import require
 from .generation_cache import GenerationCache
-from .loss_head import IGNORE_INDEX, linear_cross_entropy
+from .loss_head import IGNORE_INDEX, linear_cross_entropy, soft_cap
 from .shapes_only import shapes_only
 from .transformers_backbone import OctadModel, OctadPreTrainedModel
 from .transformers_config import OctadConfig
@@ -135,17 +135,15 @@ class OctadForCausalLM(OctadPreTrainedModel, GenerationMixin):  # type: ignore[m
     def _logits(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         logits: Tensor = self.get_output_embeddings()(hidden)
         cap = self.config.spec.logit_softcap
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+        return soft_cap(logits, cap)
 
     def _loss(self, hidden: Tensor, targets: Tensor, count: int | Tensor | None) -> Float[Tensor, ""]:
         """The loss, without the full logits where the head is a plain linear map."""
         targets = targets.to(hidden.device)
         head: Any = self.get_output_embeddings()
-        if type(head) in (nn.Linear, _GainedHead) and self.config.spec.logit_softcap is None:
-            weight, bias = head.weight, head.bias
-            if bias is not None:  # h W + b = (h, 1) (W, b)
-                hidden, weight = F.pad(hidden, (0, 1), value=1.0), torch.cat((weight, bias[:, None]), 1)
-            total = linear_cross_entropy(hidden, weight, targets, reduction="sum")
+        if type(head) in (nn.Linear, _GainedHead):
+            cap = self.config.spec.logit_softcap
+            total = linear_cross_entropy(hidden, head.weight, targets, reduction="sum", bias=head.bias, softcap=cap)
         else:
             logits = self._logits(hidden)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, -2)
