@@ -1,4 +1,7 @@
-"""Forward and backward of a 10.5M-parameter Llama, ours against Hugging Face's: equal weights, interleaved rounds."""
+"""Forward and backward of a 10.5M-parameter decoder, ours against Hugging Face's: equal weights, interleaved rounds.
+
+Usage: python benchmarks/training_step.py [--model nanochat] [--dtype bfloat16]
+"""
 
 import argparse
 import json
@@ -12,7 +15,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from octad_arch import linear_cross_entropy, llama_decoder, save_pretrained
+from octad_arch import load_pretrained
 
 
 def cpu_seconds(loss, model):
@@ -23,21 +26,50 @@ def cpu_seconds(loss, model):
     return time.process_time() - start, value.item()
 
 
-def contenders(batch, context):
+def llama(context):
+    """The untrained Llama of transformers: 8 layers, 256 wide."""
+    config = transformers.LlamaConfig(
+        vocab_size=8192,
+        hidden_size=256,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        intermediate_size=1024,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+    )
+    return transformers.LlamaForCausalLM(config)
+
+
+def nanochat(context):
+    """The same widths in nanochat: no gains, QK norm, ReLU squared, a head of its own with a soft cap."""
+    config = transformers.NanoChatConfig(
+        vocab_size=8192,
+        hidden_size=256,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        intermediate_size=1024,
+        max_position_embeddings=context,
+    )
+    return transformers.NanoChatForCausalLM(config)
+
+
+def contenders(rival, batch, dtype):
     """Name, model and loss of each, with equal weights on equal tokens."""
-    spec = llama_decoder(8192, 256, 8, 8, d_ff=1024, tied_embeddings=True, context_length=context)
-    ours, compiled = spec.build(), spec.build()
-    compiled.compile_layers()
+    theirs = rival.to(dtype).train()
+    context = theirs.config.max_position_embeddings
     with tempfile.TemporaryDirectory() as folder:
-        theirs = transformers.AutoModelForCausalLM.from_pretrained(save_pretrained(ours, folder)).train()
+        theirs.save_pretrained(folder)
+        ours, compiled = load_pretrained(folder), load_pretrained(folder)
+    compiled.compile_layers()
     tokens = torch.randint(8192, (batch, context + 1), generator=torch.Generator().manual_seed(0))
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
 
     def loss_of(model):
-        return lambda: linear_cross_entropy(model.hidden(inputs), model.output_weight, targets)
+        return lambda: model.cross_entropy(model.hidden(inputs), targets)
 
     def loss_of_theirs():
-        logits = theirs(input_ids=inputs, use_cache=False).logits
+        logits = theirs(input_ids=inputs, use_cache=False).logits.float()
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     return {
@@ -49,13 +81,17 @@ def contenders(batch, context):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=("llama", "nanochat"), default="llama")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    runners = contenders(options.batch, options.context)
+    rival = {"llama": llama, "nanochat": nanochat}[options.model](options.context)
+    runners = contenders(rival, options.batch, getattr(torch, options.dtype))
+    rounding = 1e-5 if options.dtype == "float32" else 1e-2
     times = {name: [] for name in runners}
     for _ in range(options.rounds + 1):
         losses = []
@@ -63,7 +99,7 @@ def main():
             elapsed, value = cpu_seconds(loss, model)
             times[name].append(elapsed)
             losses.append(value)
-        torch.testing.assert_close(torch.tensor(losses), torch.full((3,), losses[0]), rtol=1e-5, atol=0)
+        torch.testing.assert_close(torch.tensor(losses), torch.full((3,), losses[0]), rtol=rounding, atol=0)
     rates = {name: [options.batch * options.context / t for t in values[1:]] for name, values in times.items()}
     medians = {name: statistics.median(values) for name, values in rates.items()}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
@@ -73,7 +109,7 @@ def main():
         "n": options.rounds,
         "median": round(medians["ours"], 1),
         "spread": [round(value, 1) for value in statistics.quantiles(rates["ours"], n=4)[::2]],
-        "rival": f"Hugging Face Llama, transformers {transformers.__version__}, torch {torch.__version__}",
+        "rival": f"Hugging Face {options.model}, transformers {transformers.__version__}, torch {torch.__version__}",
         "rival_median": round(medians["hugging_face"], 1),
         "ratio": round(medians["ours"] / medians["hugging_face"], 3),
         "ratio_compiled": round(medians["compiled"] / medians["hugging_face"], 3),
