@@ -1,7 +1,10 @@
 """Exchange of weights with transformers, both ways, with every parameter randomised."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,6 +117,45 @@ def test_load_pretrained_reads_shards(tmp_path):
     shards[1].unlink()
     with pytest.raises(ArchError, match=f"{shards[1].name} is missing"):
         load_pretrained(tmp_path)
+
+
+PEAK_OF_A_LOAD = """
+import sys, threading, torch
+from octad_arch import load_pretrained
+
+def own_memory():
+    with open("/proc/self/status") as status:  # of this process alone: mapped files do not count
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+
+folder, dtype = sys.argv[1], getattr(torch, sys.argv[2])
+before, peak, done = own_memory(), 0, threading.Event()
+
+def watch():
+    global peak
+    while not done.wait(0.0005):
+        peak = max(peak, own_memory())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+model = load_pretrained(folder, dtype=dtype)
+done.set()
+watcher.join()
+sizes = [parameter.nbytes for parameter in model.parameters()]
+print(max(peak, own_memory()) - before, sum(sizes), max(sizes))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts the memory of a process as Linux does")
+@pytest.mark.parametrize(("max_shard_bytes", "dtype"), [(None, "float32"), (20_000_000, "bfloat16")])
+def test_load_pretrained_holds_the_model_once(max_shard_bytes, dtype, tmp_path):
+    """103 MB in float32: beside the parameters, at most two tensors and 8 MB are ever held."""
+    spec = llama_decoder(vocab_size=8000, d_model=512, num_layers=6, num_heads=8)
+    options = {} if max_shard_bytes is None else {"max_shard_bytes": max_shard_bytes}
+    save_pretrained(spec.build(), tmp_path, **options)
+    command = [sys.executable, "-c", PEAK_OF_A_LOAD, str(tmp_path), dtype]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak, whole, largest = map(int, run.stdout.split())
+    assert 0.9 * whole <= peak <= whole + 2 * largest + 8e6
 
 
 def test_load_pretrained_does_not_follow_an_index_out_of_its_folder(tmp_path):
