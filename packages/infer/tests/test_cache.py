@@ -93,7 +93,7 @@ def test_cache_matches_a_loop_over_history_in_any_order_of_operations(data):
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
     cache, history, last = KVCache(batch, capacity=2), History(batch), [-1] * batch
     for _ in range(data.draw(st.integers(1, 5))):
-        action = data.draw(st.sampled_from(["attend", "attend", "select", "expand", "truncate", "append"]))
+        action = data.draw(st.sampled_from(["attend", "attend", "select", "expand", "truncate", "join"]))
         if action == "attend" or not cache.size_bytes:
             seq = data.draw(st.integers(1, 4))
             positions = next_positions(data, last, seq, data.draw(st.sampled_from(["left", "right"])))
@@ -111,8 +111,8 @@ def test_cache_matches_a_loop_over_history_in_any_order_of_operations(data):
             cache.expand(2)
             history.rows = [list(row) for row in history.rows for _ in range(2)]
             last = [newest for newest in last for _ in range(2)]
-        elif action == "append":
-            cache.append(cache.fork([0]))
+        elif action == "join":
+            cache.join(cache.fork([0]))
             history.rows.append(list(history.rows[0]))
             last = [*last, last[0]]
         else:
@@ -241,7 +241,7 @@ def attend(cache, positions, layer=0, heads=2, kv_heads=1, d_head=4):
         (lambda c: c.expand(0), "n=0"),
         (lambda c: c.truncate([4, 0]), "0 <= length <= held"),
         (lambda c: c.truncate([1]), "0 <= length <= held"),
-        (lambda c: c.append(KVCache(1)), "layers [0] and []"),
+        (lambda c: c.join(KVCache(1)), "a cache of ([0], [], []) and one of ([], [], [])"),
         (lambda c: KVCache(0), "batch=0"),
     ],
 )

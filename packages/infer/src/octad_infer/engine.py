@@ -145,7 +145,7 @@ class Engine:
             self._running = group
             return
         running.rows += group.rows
-        running.cache.append(group.cache)
+        running.cache.join(group.cache)
         running.logits = torch.cat([running.logits, group.logits])
         if running.seen is not None and group.seen is not None:
             running.seen = torch.cat([running.seen, group.seen])
