@@ -12,7 +12,7 @@ from .mixing import mix
 class DynamicCache:
     """Every layer's past, concatenated as it comes; rows may be ragged, since a slot's position says whether it counts.
 
-    For tests, for reading, and for models beyond `octad_infer.KVCache`: each call copies what is kept so far.
+    For tests and for reading; `octad_infer.KVCache` serves: here each call copies what is kept so far.
     Gradients flow through it.
     """
 

@@ -7,7 +7,7 @@ A model is `model(tokens, positions=..., cache=...) -> logits`, whose attention 
   log-probabilities and the reason they ended; prompts are prefilled once, finished rows leave the batch at once;
 - `stream(model, prompt, ...)`: the same tokens one by one, for chat;
 - `score(model, sequences)`: log-probabilities of given tokens;
-- `KVCache`: ragged rows, `fork`, `select`, `expand`, `append`, `truncate`;
+- `KVCache`: ragged rows, `fork`, `select`, `expand`, `join`, `truncate`;
 - `Sampling` and its pure filters, each equal to Hugging Face's; a sample depends on (seed, prompt, sample, step)
   and not on its neighbours in the batch.
 """

@@ -11,7 +11,12 @@ from torch import Tensor
 
 
 class AttentionCache(Protocol):
-    """Stores keys and values and attends over them."""
+    """Stores keys and values and attends over them.
+
+    This much every model needs. A layer may pass more keywords to `attend` (windows, sinks, caps, biases, latents),
+    and one that keeps something else than keys and values calls `append` (lists) or `state` and `set_state`; `KVCache`
+    has them all, and a cache that lacks one is refused by the layer that asks for it.
+    """
 
     def attend(
         self,

@@ -12,7 +12,7 @@ from octad_infer.slots import EMPTY, Slots, Step
 
 
 def grown(buffer: Tensor, capacity: int, slot_axis: int) -> Tensor:
-    """The buffer with at least so many slots; the new ones are zeros, since a masked slot weighs 0 and 0 * NaN is NaN."""
+    """The buffer with at least so many slots; new ones are zeros, since a masked slot weighs 0 and 0 * NaN is NaN."""
     missing = capacity - buffer.shape[slot_axis]
     return buffer if missing <= 0 else F.pad(buffer, (0, 0) * (buffer.ndim - 1 - slot_axis) + (0, missing))
 
