@@ -144,7 +144,7 @@ def test_cached_equals_uncached_for_any_split(name):
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_padding_anywhere_changes_no_state(name):
-    model = model_of(name)
+    model = model_of(name).double()  # padding changes the chunks, and so the rounding
     generator = torch.Generator().manual_seed(2)
     real = torch.rand(3, 24, generator=generator) < 0.6
     real[:, 3] = True
@@ -155,12 +155,12 @@ def test_padding_anywhere_changes_no_state(name):
         together = torch.cat([model(tokens[:, span], positions[:, span], cache) for span in spans], 1)
         for row in range(3):
             alone = model(tokens[row : row + 1, real[row]])
-            torch.testing.assert_close(together[row, real[row]], alone[0], **CLOSE)
+            torch.testing.assert_close(together[row, real[row]], alone[0], rtol=1e-9, atol=1e-9)
         cache.select(torch.tensor([2, 0, 0]))
         after = model(tokens[[2, 0, 0], :1], real.sum(1)[[2, 0, 0], None], cache)
         for row, source in enumerate((2, 0, 0)):
             alone = model(torch.cat((tokens[source, real[source]], tokens[source, :1]))[None])[0, -1]
-            torch.testing.assert_close(after[row, 0], alone, **CLOSE)
+            torch.testing.assert_close(after[row, 0], alone, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", MIXERS)

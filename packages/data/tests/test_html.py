@@ -114,7 +114,7 @@ def test_html_writes_lists_tables_code_and_headings():
     text = extract_html(page)
     assert "\n- a lamp\n- two books\n" in text
     assert "\ndef ring(bell):\n    while fog:\n\n        bell.ring()\n" in text
-    assert "\n| Month | Boats |\n| May | 12 |\n| June | 17 |\n" in text
+    assert "\n| Month | Boats |\n| --- | --- |\n| May | 12 |\n| June | 17 |\n" in text
     assert "\nMay\n12\n" in extract_html(page, tables=False)
     assert "\nWhat he took\n" in text and "\n## What he took\n" in extract_html(page, headings=True)
 

@@ -45,6 +45,7 @@ from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
 from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
 from .errors import ArchError
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
+from .flex import flex_self_attention
 from .hash_moe import HashMoE, HashMoEModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
 from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
@@ -75,6 +76,7 @@ from .ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
 from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
 from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
 from .parallel_heads import ParallelHeads, ParallelHeadsModel
+from .parts import PARTS, parts_of, replace_parts
 from .past import DynamicCache
 from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
 from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
@@ -89,6 +91,7 @@ from .value_residual import KeepValue, NormedValue, ValueEmbedding, ValueMix, Va
 
 __all__ = [
     "MLP",
+    "PARTS",
     "XIELU",
     "ALiBi",
     "AbsolutePosition",
@@ -223,6 +226,7 @@ __all__ = [
     "delta_rule",
     "delta_rule_recurrent",
     "describe",
+    "flex_self_attention",
     "gelu",
     "gelu_tanh",
     "linear_attention",
@@ -237,10 +241,12 @@ __all__ = [
     "mix",
     "ngpt_decoder",
     "normalise_weights",
+    "parts_of",
     "qwen3_decoder",
     "read_spec",
     "relu",
     "relu_squared",
+    "replace_parts",
     "rope",
     "rotate",
     "save_pretrained",

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from .context import Context, Rotary, RotationKey
 from .cost import Cost, dense
 from .errors import ArchError, require, require_positive
 from .linear import ResidualOutput
-from .mixing import mix
+from .mixing import self_attention
 from .norm import Norm
 from .rope import RoPE
 from .value_residual import KeepValue, ValueMix
@@ -164,7 +163,7 @@ class AttentionModule(nn.Module):
 
     def __init__(self, spec: Attention, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.self_attention = spec, layer, self_attention
         inner, kv_inner = spec.num_heads * spec.d_head, spec.num_kv_heads * spec.d_head
         self.query = nn.Linear(d_model, inner, bias=spec.bias)
         self.key = nn.Linear(d_model, kv_inner, bias=spec.bias)
@@ -226,13 +225,7 @@ class AttentionModule(nn.Module):
                     "a layer with is_causal=False cannot run on a cache: its past would depend on its future"
                 )
             return self._attend(q_BHSE, k_BKSE, v_BKSE, context, options)
-        if options.keys() <= {"scale"} and context.keep is None:
-            is_grouped = spec.num_kv_heads != spec.num_heads
-            return F.scaled_dot_product_attention(
-                q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, enable_gqa=is_grouped, scale=spec.scale
-            )
-        order_1S = torch.arange(q_BHSE.shape[2], device=q_BHSE.device)[None]
-        return mix(q_BHSE, k_BKSE, v_BKSE, order_1S, order_1S, is_causal=spec.is_causal, keep=context.keep, **options)
+        return self.self_attention(q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, keep=context.keep, **options)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, options: dict[str, Any]) -> Tensor:
         assert context.cache is not None

@@ -14,7 +14,7 @@ from .cost import Cost, dense
 from .errors import require, require_positive
 from .indexer import Selection, chosen_by, index_scores
 from .linear import ResidualOutput
-from .mixing import mix
+from .mixing import mix, self_attention
 from .norm import RMSNorm
 from .rope import RoPE, Rotation
 
@@ -170,7 +170,7 @@ class CompressedAttentionModule(nn.Module):
 
     def __init__(self, spec: CompressedAttention, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.self_attention = spec, layer, self_attention
         inner, d_query = spec.num_heads * spec.d_head, spec.d_query_latent
         self.query_latent = nn.Linear(d_model, d_query, bias=False)
         self.query_norm = spec.norm.build(d_query)
@@ -211,7 +211,7 @@ class CompressedAttentionModule(nn.Module):
             kept = (q_BHSE, k_B1SE, k_B1SE, queries)
             return context.cache.attend(self.layer, *kept, window=window, sinks=self.sinks, latent=self.spec.d_head)
         if self.compressor is None:
-            return mix(q_BHSE, k_B1SE, k_B1SE, queries, queries, window=window, sinks=self.sinks)
+            return self.self_attention(q_BHSE, k_B1SE, k_B1SE, window=window, sinks=self.sinks)
         entries_BGE, ends = self.compressor(x_BSD, context)
         chosen = None if self.indexer is None else self.indexer(x_BSD, source_BSQ, context)
         keys_BJE, positions = k_B1SE[:, 0], queries

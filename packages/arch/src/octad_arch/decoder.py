@@ -97,17 +97,12 @@ class Decoder(Buildable["DecoderModel"]):
         total += dense(0, 0 if self.logit_gain is None else self.vocab_size)
         total += Cost() if self.stream is None else self.stream.cost(self.d_model)
         total += Cost() if self.layer_inputs is None else self.layer_inputs.cost(self.d_model, len(self.layers))
-        total += Cost(activation_elements=self._kept_by_head())
+        total += Cost(activation_elements=self.d_model)  # the states, or their gradient, for `cross_entropy`
         total += Cost(checkpoint_elements=total.activation_elements)
         copies = 1 if self.stream is None else self.stream.copies
         for layer in self.layers:
             total += layer.cost(self.d_model, length) + Cost(checkpoint_elements=copies * self.d_model)
         return total
-
-    def _kept_by_head(self) -> int:
-        """For `cross_entropy`: the states or their gradient, and the logits of heads that must hold them whole."""
-        is_whole, is_capped = self.head_bias or self.logit_softcap is not None, self.logit_softcap is not None
-        return self.d_model + self.vocab_size * (is_whole + is_capped)
 
 
 class DecoderModel(nn.Module):
@@ -115,7 +110,7 @@ class DecoderModel(nn.Module):
 
     def __init__(self, spec: Decoder) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.head_loss, self.head_log_probs = spec, linear_cross_entropy, token_log_probs
         self.embedding = nn.Embedding(spec.vocab_size, spec.d_model)
         self.layers = nn.ModuleList(layer.build(spec.d_model, index) for index, layer in enumerate(spec.layers))
         self.position = None if spec.position is None else spec.position.build(spec.d_model)
@@ -167,7 +162,7 @@ class DecoderModel(nn.Module):
 
         As `linear_cross_entropy` with the head's matrix, its offset and its soft cap.
         """
-        return linear_cross_entropy(
+        return self.head_loss(
             hidden,
             self.output_weight,
             targets,
@@ -184,7 +179,7 @@ class DecoderModel(nn.Module):
 
         As the function `token_log_probs` with the head's matrix, its offset and its soft cap.
         """
-        return token_log_probs(
+        return self.head_log_probs(
             hidden,
             self.output_weight,
             targets,

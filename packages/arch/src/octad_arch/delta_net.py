@@ -1,6 +1,7 @@
 """Mixers that overwrite a state by the delta rule: Gated DeltaNet and Kimi Delta Attention."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +96,7 @@ class GatedDeltaNetModule(nn.Module):
 
     def __init__(self, spec: GatedDeltaNet, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.delta_rule = spec, layer, delta_rule
         keys, values = spec.num_key_heads * spec.d_key, spec.num_heads * spec.d_value
         self.query = nn.Linear(d_model, keys, bias=False)
         self.key = nn.Linear(d_model, keys, bias=False)
@@ -126,7 +127,7 @@ class GatedDeltaNetModule(nn.Module):
         beta = torch.sigmoid(self.strength(x_BSD)) * (2 if spec.negative else 1)
         rate = wide(self.log_rate).exp()
         g_BSH = -rate * F.softplus(wide(self.decay(x_BSD)) + wide(self.decay_bias))
-        read_BHSE = by_delta_rule(spec.d_key, q, k, v, g_BSH, beta, kept, spec.num_heads)
+        read_BHSE = by_delta_rule(spec.d_key, q, k, v, g_BSH, beta, kept, spec.num_heads, self.delta_rule)
         gate_BSHE = split_heads(self.gate(x_BSD), spec.d_value)
         read_BSHE = F.rms_norm(read_BHSE.transpose(1, 2), (spec.d_value,), self.norm_weight, spec.eps)
         output: Tensor = self.output((read_BSHE * F.silu(gate_BSHE)).flatten(2))
@@ -189,7 +190,7 @@ class KimiDeltaAttentionModule(nn.Module):
 
     def __init__(self, spec: KimiDeltaAttention, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.delta_rule = spec, layer, delta_rule
         inner = spec.num_heads * spec.d_head
         self.query = nn.Linear(d_model, inner, bias=False)
         self.key = nn.Linear(d_model, inner, bias=False)
@@ -221,7 +222,7 @@ class KimiDeltaAttentionModule(nn.Module):
         beta = torch.sigmoid(self.strength(x_BSD))
         step = F.softplus(wide(self.decay_up(self.decay_down(x_BSD))) + wide(self.decay_bias))
         g_BSHE = -wide(self.log_rate).exp()[:, None] * split_heads(step, spec.d_head)
-        read_BHSE = by_delta_rule(spec.d_head, q, k, v, g_BSHE, beta, kept, spec.num_heads)
+        read_BHSE = by_delta_rule(spec.d_head, q, k, v, g_BSHE, beta, kept, spec.num_heads, self.delta_rule)
         gate_BSHE = split_heads(self.gate_up(self.gate_down(x_BSD)), spec.d_head)
         read_BSHE = F.rms_norm(read_BHSE.transpose(1, 2), (spec.d_head,), self.norm_weight, spec.eps)
         output: Tensor = self.output((read_BSHE * torch.sigmoid(gate_BSHE)).flatten(2))
@@ -236,14 +237,25 @@ def initialize_decay(log_rate: Tensor, decay_bias: Tensor, generator: torch.Gene
 
 
 def by_delta_rule(
-    d_key: int, q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, kept: Kept, num_heads: int
+    d_key: int,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor,
+    beta: Tensor,
+    kept: Kept,
+    num_heads: int,
+    in_chunks: Callable[..., tuple[Tensor, Tensor]],
 ) -> Float[Tensor, "batch heads seq d_value"]:
-    """What queries of length d_key^-1/2 read after keys of length 1 have written; the state goes on in `kept`."""
+    """What queries of length d_key^-1/2 read after keys of length 1 have written; the state goes on in `kept`.
+
+    Several tokens go through `in_chunks`, which is `delta_rule` or computes the same.
+    """
     q, k = (unit(wide(split_heads(x, d_key).transpose(1, 2))) for x in (q, k))
     shared = num_heads // k.shape[1]
     q, k = (x.repeat_interleave(shared, 1) if shared > 1 else x for x in (q * d_key**-0.5, k))
     v, g, beta = split_heads(v, v.shape[-1] // num_heads).transpose(1, 2), g.transpose(1, 2), beta.transpose(1, 2)
-    run = delta_rule if v.shape[2] > 1 else delta_rule_recurrent
+    run = in_chunks if v.shape[2] > 1 else delta_rule_recurrent
     read, state = run(q, k, v, kept.silence(g), kept.silence(beta), kept.state("delta"))
     kept.keep("delta", state)
     return read

@@ -12,7 +12,7 @@ from .context import Context, Rotary, RotationKey
 from .cost import Cost, dense
 from .errors import require, require_positive
 from .linear import ResidualOutput
-from .mixing import mix
+from .mixing import self_attention
 from .rope import RoPE
 
 
@@ -73,7 +73,7 @@ class DifferentialAttentionModule(nn.Module):
 
     def __init__(self, spec: DifferentialAttention, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.self_attention = spec, layer, self_attention
         inner, kv_inner = spec.num_heads * spec.d_head, spec.num_kv_heads * spec.d_head
         self.query = nn.Linear(d_model, inner, bias=spec.bias)
         self.key = nn.Linear(d_model, kv_inner, bias=spec.bias)
@@ -97,8 +97,7 @@ class DifferentialAttentionModule(nn.Module):
             q_BHSE, k_BKSE = (key[0].rotate(y, context.rotations[key]) for y in (q_BHSE, k_BKSE))
         v_BKSV = torch.cat(v_BKSE.chunk(2, 1), -1).repeat(1, 2, 1, 1)
         if context.cache is None:
-            order = torch.arange(x.shape[1], device=x.device)[None]
-            mixed_BHSV = mix(q_BHSE, k_BKSE, v_BKSV, order, order)
+            mixed_BHSV = self.self_attention(q_BHSE, k_BKSE, v_BKSV)
         else:
             positions = context.positions.expand(len(x), -1)
             mixed_BHSV = context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSV, positions)

@@ -52,12 +52,20 @@ class SwiGLU:
         return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned, kept)
 
 
+def swiglu(gate: Float[Tensor, "... d_ff"], up: Float[Tensor, "... d_ff"]) -> Float[Tensor, "... d_ff"]:
+    """Silu(gate) * up."""
+    return silu(gate) * up
+
+
 class SwiGLUModule(nn.Module):
     """`SwiGLU` with its weights."""
 
     def __init__(self, spec: SwiGLU, d_model: int) -> None:
         super().__init__()
         self.gating = spec.gating
+        self.is_swiglu = spec.gating is None and spec.activation is silu
+        if self.is_swiglu:
+            self.swiglu = swiglu
         self.activation = None if spec.gating is not None else activation_of(spec.activation)
         self.gate = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
         self.up = nn.Linear(d_model, spec.d_ff, bias=spec.bias)
@@ -66,7 +74,9 @@ class SwiGLUModule(nn.Module):
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Each position by itself."""
         gate, up = self.gate(x), self.up(x)
-        if self.activation is not None:
+        if self.is_swiglu:
+            gated = self.swiglu(gate, up)
+        elif self.activation is not None:
             gated = self.activation(gate) * up
         else:
             assert self.gating is not None

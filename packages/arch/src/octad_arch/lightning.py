@@ -79,7 +79,7 @@ class LightningAttentionModule(nn.Module):
 
     def __init__(self, spec: LightningAttention, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.linear_attention = spec, layer, linear_attention
         inner = spec.num_heads * spec.d_head
         self.query = nn.Linear(d_model, inner, bias=False)
         self.key = nn.Linear(d_model, inner, bias=False)
@@ -97,7 +97,7 @@ class LightningAttentionModule(nn.Module):
         parts = (spec.activation(part(x_BSD)) for part in (self.query, self.key, self.value))
         q, k, v = (split_heads(part, spec.d_head).transpose(1, 2) for part in parts)
         g_BHS = -spec.rates().to(x_BSD)[None, :, None].expand(q.shape[:3])
-        run = linear_attention if q.shape[2] > 1 else linear_attention_recurrent
+        run = self.linear_attention if q.shape[2] > 1 else linear_attention_recurrent
         read_BHSE, state = run(q, kept.silence(k), v, kept.silence(g_BHS), kept.state("linear"))
         kept.keep("linear", state)
         read_BSF = self.norm(read_BHSE.transpose(1, 2).flatten(2))

@@ -91,7 +91,7 @@ class Mamba2Module(nn.Module):
 
     def __init__(self, spec: Mamba2, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.linear_attention = spec, layer, linear_attention
         inner, channels = spec.num_heads * spec.d_head, spec.num_heads * spec.d_head + 2 * spec.groups * spec.d_state
         self.input = nn.Linear(d_model, inner + channels + spec.num_heads, bias=spec.bias)
         self.convolution = ShortConvolution(channels, spec.width, spec.convolution_bias)
@@ -122,7 +122,7 @@ class Mamba2Module(nn.Module):
         g_BHS = -wide(self.log_rate).exp()[:, None] * step_BHS
         scaled = wide(x_BHSE) * step_BHS[..., None]
         if x.shape[1] > 1:
-            read, state = linear_attention(C, B, scaled, g_BHS, kept.state("space"))
+            read, state = self.linear_attention(C, B, scaled, g_BHS, kept.state("space"))
         else:
             B, C = (y.repeat_interleave(spec.num_heads // spec.groups, 1) for y in (B, C))
             read, state = linear_attention_recurrent(C, B, scaled, g_BHS, kept.state("space"))

@@ -65,6 +65,43 @@ def mix(
     return weights.to(v.dtype) @ v
 
 
+def self_attention(
+    q: Float[Tensor, "batch heads seq d_head"],
+    k: Float[Tensor, "batch kv_heads seq d_head"],
+    v: Float[Tensor, "batch kv_heads seq d_value"],
+    *,
+    is_causal: bool = True,
+    scale: float | None = None,
+    window: int | None = None,
+    sinks: Float[Tensor, "heads"] | None = None,
+    softcap: float | None = None,
+    bias: AttentionBias | None = None,
+    keep: Bool[Tensor, "batch seq"] | None = None,
+) -> Float[Tensor, "batch heads seq d_value"]:
+    """Mix the values of one input by the order of its tokens; arguments as in `mix`.
+
+    Plain attention is torch's fused kernel without a mask.
+    """
+    if window is None and sinks is None and softcap is None and bias is None and keep is None:
+        is_grouped = q.shape[1] != k.shape[1]
+        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, enable_gqa=is_grouped, scale=scale)
+    order_1S = torch.arange(q.shape[2], device=q.device)[None]
+    return mix(
+        q,
+        k,
+        v,
+        order_1S,
+        order_1S,
+        is_causal=is_causal,
+        scale=scale,
+        window=window,
+        sinks=sinks,
+        softcap=softcap,
+        bias=bias,
+        keep=keep,
+    )
+
+
 def _seen(
     queries: Tensor, keys: Tensor, is_causal: bool, window: int | None, keep: Tensor | None
 ) -> Bool[Tensor, "rows 1 seq slots"]:

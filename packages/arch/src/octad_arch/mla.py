@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from .cost import Cost, dense
 from .errors import require_positive
 from .indexer import Indexer
 from .linear import ResidualOutput
-from .mixing import mix
+from .mixing import self_attention
 from .norm import Norm, RMSNorm
 from .rope import RoPE
 
@@ -115,7 +114,7 @@ class LatentAttentionModule(nn.Module):
 
     def __init__(self, spec: LatentAttention, d_model: int, layer: int) -> None:
         super().__init__()
-        self.spec, self.layer = spec, layer
+        self.spec, self.layer, self.self_attention = spec, layer, self_attention
         d_query = spec.d_query_latent
         self.query_latent = None if d_query is None else nn.Linear(d_model, d_query, bias=spec.bias)
         self.query_norm = nn.Identity() if d_query is None else spec.norm.build(d_query)
@@ -159,10 +158,7 @@ class LatentAttentionModule(nn.Module):
         k_BHSN, v_BHSV = kv_BHSE.split((spec.d_nope, spec.d_value), -1)
         q = torch.cat((q_BHSN, q_BHSR), -1)
         k = torch.cat((k_BHSN, k_B1SR.expand(-1, spec.num_heads, -1, -1)), -1)
-        if bias is None:
-            return F.scaled_dot_product_attention(q, k, v_BHSV, is_causal=True, scale=spec.scale)
-        order_1S = torch.arange(q.shape[2], device=q.device)[None]
-        return mix(q, k, v_BHSV, order_1S, order_1S, scale=spec.scale, bias=bias)
+        return self.self_attention(q, k, v_BHSV, scale=spec.scale, bias=bias)
 
     def _absorbed(
         self,

@@ -49,21 +49,28 @@ class RMSNorm:
         return dense(0, d_model if self.gain else 0, d_model * (1 + self.gain) + 1)
 
 
+def rms_norm(
+    x: Float[Tensor, "... d_model"], weight: Float[Tensor, "d_model"] | None, eps: float
+) -> Float[Tensor, "... d_model"]:
+    """X / sqrt(mean(x²) + eps) * weight, normalised in float32 at least and rounded to x's type before the gain."""
+    size = x.shape[-1:]
+    if x.dtype in (torch.float32, torch.float64):
+        return F.rms_norm(x, size, weight, eps)
+    normalised = F.rms_norm(x.float(), size, None, eps).to(x.dtype)
+    return normalised if weight is None else weight * normalised
+
+
 class RMSNormModule(nn.Module):
     """`RMSNorm` with its gain."""
 
     def __init__(self, spec: RMSNorm, d_model: int) -> None:
         super().__init__()
-        self.eps = spec.eps
+        self.eps, self.rms_norm = spec.eps, rms_norm
         self.weight = nn.Parameter(torch.ones(d_model)) if spec.gain else None
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """Normalise in float32 at least, round to the type of x, then apply the gain: the order of Llama and Qwen."""
-        size = x.shape[-1:]
-        if x.dtype in (torch.float32, torch.float64):
-            return F.rms_norm(x, size, self.weight, self.eps)
-        normalised = F.rms_norm(x.float(), size, None, self.eps).to(x.dtype)
-        return normalised if self.weight is None else self.weight * normalised
+        return self.rms_norm(x, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         """The constant, for `print(model)`."""

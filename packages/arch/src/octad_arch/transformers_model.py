@@ -44,7 +44,7 @@ class OctadForCausalLM(OctadPreTrainedModel, GenerationMixin):  # type: ignore[m
 
     def __init__(self, config: OctadConfig) -> None:
         super().__init__(config)
-        self.model = OctadModel(config)
+        self.model, self.head_loss = OctadModel(config), linear_cross_entropy
         self.lm_head: nn.Module = nn.Linear(config.hidden_size, config.vocab_size, bias=config.spec.head_bias)
         self.post_init()
 
@@ -143,7 +143,7 @@ class OctadForCausalLM(OctadPreTrainedModel, GenerationMixin):  # type: ignore[m
         head: Any = self.get_output_embeddings()
         if type(head) in (nn.Linear, _GainedHead):
             cap = self.config.spec.logit_softcap
-            total = linear_cross_entropy(hidden, head.weight, targets, reduction="sum", bias=head.bias, softcap=cap)
+            total = self.head_loss(hidden, head.weight, targets, reduction="sum", bias=head.bias, softcap=cap)
         else:
             logits = self._logits(hidden)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, -2)

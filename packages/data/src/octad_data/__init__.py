@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from octad_data.classifier_training import choose_config, cross_validate, train_classifier
     from octad_data.clusters import Clusters, UnionFind
     from octad_data.decontamination import ContaminationIndex, Decontaminate, found_items, read_items
+    from octad_data.docling_reader import extract_pdf_docling
     from octad_data.document import Document
     from octad_data.encoding import decode_text
     from octad_data.engine import Processes, Run, run
@@ -153,6 +154,7 @@ __all__ = [
     "extract_odt",
     "extract_page",
     "extract_pdf",
+    "extract_pdf_docling",
     "find_personal_data",
     "found_items",
     "held_out",
@@ -215,6 +217,7 @@ _NAMES = {
         "found_items",
         "read_items",
     ),
+    "docling_reader": ("extract_pdf_docling",),
     "document": ("Document",),
     "encoding": ("decode_text",),
     "engine": (

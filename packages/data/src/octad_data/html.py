@@ -18,8 +18,9 @@ from octad_data.html_features import FEATURES, features
 from octad_data.html_metadata import HtmlMetadata, read_metadata
 from octad_data.html_model import likelihoods
 from octad_data.html_scan import Scan, scan
-from octad_data.html_text import LineTexts, Style, write
+from octad_data.html_text import LineTexts
 from octad_data.html_words import topics
+from octad_data.html_write import Style, write
 from octad_data.step import drop, with_column
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def extract_html(
     tables: bool = True,
     headings: bool = False,
     comments: bool = False,
+    markdown: bool = False,
 ) -> str:
     """The main text of a page: no menus, cookie banners, related links, comments or footers.
 
@@ -72,16 +74,20 @@ def extract_html(
         tables: write data tables as Markdown rows; without, each cell is a line.
         headings: mark headings by `#`; without, a first line that only repeats the title is left out.
         comments: keep what readers wrote below.
+        markdown: write Markdown, with headings, nested and numbered lists, quotations, fenced code with its language
+            and empty lines between blocks; what only looks like a marker at the start of a line is escaped.
 
     Returns:
-        Paragraphs, a line each; items of lists begin with `- `; code keeps its lines and indentation. Empty where a
-        page shows no text.
+        Paragraphs, a line each; items of lists begin with `- `; code keeps its lines and indentation; tables have a
+        row of `---` below their first. Empty where a page shows no text.
 
     Raises:
         DataError: the page is too large, or the bytes are no text.
     Cost: about 3 ms a page of 100 kB.
     """
-    return extract_page(page, encoding, favour=favour, tables=tables, headings=headings, comments=comments).text
+    return extract_page(
+        page, encoding, favour=favour, tables=tables, headings=headings, comments=comments, markdown=markdown
+    ).text
 
 
 def extract_page(
@@ -92,6 +98,7 @@ def extract_page(
     tables: bool = True,
     headings: bool = False,
     comments: bool = False,
+    markdown: bool = False,
     max_bytes: int = MAX_BYTES,
     max_seconds: float = MAX_SECONDS,
 ) -> HtmlPage:
@@ -104,6 +111,7 @@ def extract_page(
         tables: as Markdown rows.
         headings: marked by `#`.
         comments: kept.
+        markdown: instead of lines.
         max_bytes: of a page, in UTF-8.
         max_seconds: for a page; looked at between the passes over it, each of which takes time linear in its size.
 
@@ -121,12 +129,12 @@ def extract_page(
     if confidence < LOW_CONFIDENCE and favour != "precision" and len(kept):
         kept |= (found.chances >= LEAST_CHANCE) & _second_opinion(found)
     kept &= ~_not_shown(kept, found.blocks, found.numbers)
-    if not headings:
+    if not headings and not markdown:
         kept &= ~_repeats_title(kept, found.blocks, found.numbers)
     if comments:
         kept |= _comments(found.blocks, found.numbers)
     clock.check(len(found.data))
-    style = Style(tables=tables, headings=headings)
+    style = Style(tables=tables, headings=headings, markdown=markdown)
     text = write(found.texts, found.tree, found.blocks, np.flatnonzero(kept).tolist(), style)
     return HtmlPage(**asdict(found.metadata), text=text, confidence=confidence)
 
@@ -141,7 +149,7 @@ class ExtractHtml:
 
     Attributes:
         favour: `precision`, `balanced` or `recall`.
-        tables, headings, comments: as in `extract_html`.
+        tables, headings, comments, markdown: as in `extract_html`.
         min_characters: a page of which fewer are left is dropped by `html.empty`.
 
     Raises:
@@ -152,6 +160,7 @@ class ExtractHtml:
     tables: bool = True
     headings: bool = False
     comments: bool = False
+    markdown: bool = False
     min_characters: int = 1
 
     def __post_init__(self) -> None:
@@ -173,7 +182,12 @@ class ExtractHtml:
                 continue
             try:
                 page = extract_page(
-                    text, favour=self.favour, tables=self.tables, headings=self.headings, comments=self.comments
+                    text,
+                    favour=self.favour,
+                    tables=self.tables,
+                    headings=self.headings,
+                    comments=self.comments,
+                    markdown=self.markdown,
                 )
             except DataError as error:
                 broken[row] = True
