@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from octad_data.batches import BatchReader, PackedBatch
     from octad_data.bloom import BloomFilter
+    from octad_data.bloom_step import BloomDuplicates
     from octad_data.c4_lines import C4Lines, clean_lines
     from octad_data.classifier import Classifier, ClassifierConfig
     from octad_data.classifier_training import choose_config, cross_validate, train_classifier
@@ -60,13 +61,16 @@ if TYPE_CHECKING:
     from octad_data.run_report import write_report
     from octad_data.score import Score
     from octad_data.semantic import semantic_duplicates
+    from octad_data.semantic_step import SemanticDuplicates
     from octad_data.shard_writer import ShardWriter, TokenDocument, write_shards
     from octad_data.shards import Manifest, ShardFile, TokenShards
     from octad_data.signals import Signals, compute_signals
     from octad_data.simhash import SimHash, simhash_pairs
+    from octad_data.simhash_step import SimHashDuplicates
     from octad_data.split import Split, held_out, is_held_out
     from octad_data.standard_library import standard_library_documents
     from octad_data.step import Barrier, Resources, Step
+    from octad_data.substring_step import DuplicateSubstrings
     from octad_data.substrings import CutRepeats, duplicate_substrings, duplicate_substrings_of_shards, remove_spans
     from octad_data.targeting import SelectLike
     from octad_data.texts import Texts
@@ -81,6 +85,7 @@ __all__ = [
     "Barrier",
     "BatchReader",
     "Batching",
+    "BloomDuplicates",
     "BloomFilter",
     "ByteNgrams",
     "C4Lines",
@@ -94,6 +99,7 @@ __all__ = [
     "DetectLanguage",
     "Document",
     "DuplicatePieces",
+    "DuplicateSubstrings",
     "ExactDuplicates",
     "ExtractHtml",
     "Files",
@@ -121,10 +127,12 @@ __all__ = [
     "Run",
     "Score",
     "SelectLike",
+    "SemanticDuplicates",
     "ShardFile",
     "ShardWriter",
     "Signals",
     "SimHash",
+    "SimHashDuplicates",
     "Split",
     "StandardLibrary",
     "Step",
@@ -194,6 +202,7 @@ _NAMES = {
         "PackedBatch",
     ),
     "bloom": ("BloomFilter",),
+    "bloom_step": ("BloomDuplicates",),
     "c4_lines": (
         "C4Lines",
         "clean_lines",
@@ -313,6 +322,7 @@ _NAMES = {
     "run_report": ("write_report",),
     "score": ("Score",),
     "semantic": ("semantic_duplicates",),
+    "semantic_step": ("SemanticDuplicates",),
     "shard_writer": (
         "ShardWriter",
         "TokenDocument",
@@ -327,6 +337,7 @@ _NAMES = {
         "Signals",
         "compute_signals",
     ),
+    "simhash_step": ("SimHashDuplicates",),
     "simhash": (
         "SimHash",
         "simhash_pairs",
@@ -342,6 +353,7 @@ _NAMES = {
         "Resources",
         "Step",
     ),
+    "substring_step": ("DuplicateSubstrings",),
     "substrings": (
         "CutRepeats",
         "duplicate_substrings",

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -157,23 +157,44 @@ class StreamDuplicates:
         from octad_data.step import drop, with_column
 
         texts = Texts.from_arrow(batch.column("text"))
-        pieces, rows = pieces_of(texts, self.kind)
-        shingles = Shingler(self.ngram).sets(pieces)
-        words = Shingler(1).sets(pieces)
-        is_long = np.diff(words.offsets) >= self.ngram
-        goes, share = _seen_before(
-            shingles.shingles, shingles.offsets, is_long, rows, self.filter.words, self.filter.num_hashes,
-            np.uint64(self.filter.seed % 2**64), self.threshold, self.learn,
-        )  # fmt: skip
-        dropped = share >= self.threshold
+        found = seen_before(texts, self)
+        dropped = found.share >= self.threshold
         kept = [
             texts[row]
-            if dropped[row] or not goes[first:last].any()
-            else "".join(pieces[place] for place in range(first, last) if not goes[place])
-            for row, (first, last) in enumerate(zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True))
+            if dropped[row] or not found.goes[first:last].any()
+            else "".join(found.pieces[place] for place in range(first, last) if not found.goes[place])
+            for row, (first, last) in enumerate(zip(found.rows[:-1].tolist(), found.rows[1:].tolist(), strict=True))
         ]
         batch = with_column(batch, "text", pa.array(kept, pa.large_string()))
-        return drop(batch, dropped, "duplicates.bloom", share)
+        return drop(batch, dropped, "duplicates.bloom", found.share)
+
+
+class Seen(NamedTuple):
+    """What a stream has seen before of some texts.
+
+    Attributes:
+        pieces: lines or paragraphs of all texts, end to end.
+        rows: where those of each text begin, and the end.
+        goes: of each piece, whether it goes.
+        share: of the n-grams of each text, those seen before.
+    """
+
+    pieces: Texts
+    rows: NDArray[np.int64]
+    goes: NDArray[np.bool_]
+    share: NDArray[np.float64]
+
+
+def seen_before(texts: Texts, stream: StreamDuplicates) -> Seen:
+    """Look the texts up in the stream's filter, in their order; what stays is put into it where the stream learns."""
+    pieces, rows = pieces_of(texts, stream.kind)
+    shingles = Shingler(stream.ngram).sets(pieces)
+    is_long = np.diff(Shingler(1).sets(pieces).offsets) >= stream.ngram
+    words, num_hashes, seed = stream.filter.words, stream.filter.num_hashes, np.uint64(stream.filter.seed % 2**64)
+    goes, share = _seen_before(
+        shingles.shingles, shingles.offsets, is_long, rows, words, num_hashes, seed, stream.threshold, stream.learn
+    )
+    return Seen(pieces, rows, goes, share)
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Exact duplicates of a whole corpus in a recipe: of documents, and of paragraphs or lines inside them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from octad_data.decisions import write_decisions
 from octad_data.errors import DataError
 from octad_data.exact import PARAGRAPH_BREAK, normalised, text_key
 from octad_data.parts import read_kept, write_table
@@ -43,8 +44,6 @@ class ExactDuplicates:
 
         Memory: about 60 bytes a document.
         """
-        import pyarrow as pa
-
         tables = [read_kept(part, [KEY]) for part in parts]
         counts = [table.num_rows for table in tables]
         keys = np.frombuffer(
@@ -60,10 +59,7 @@ class ExactDuplicates:
         stays, size = np.zeros(len(keys), dtype=np.bool_), np.zeros(len(keys))
         stays[order[is_first]] = True
         size[order] = np.repeat(sizes, sizes)
-        for part, rows in zip(parts, _rows(counts), strict=True):
-            rules = pa.array([None if stay else "exact_duplicates" for stay in stays[rows].tolist()], pa.string())
-            values = pa.array(size[rows], pa.float64(), mask=stays[rows])
-            write_table(into / part.name, pa.table({DROPPED_BY: rules, DROPPED_VALUE: values}))
+        write_decisions(parts, counts, ~stays, "exact_duplicates", size, into)
 
 
 @dataclass(frozen=True)
@@ -215,10 +211,3 @@ def _insert(connection: "duckdb.DuckDBPyConnection", number: int, part: Path) ->
     connection.execute("insert into pieces select * from found")
     connection.unregister("found")
     return len(sizes)
-
-
-def _rows(counts: Sequence[int]) -> Iterator[slice]:
-    start = 0
-    for count in counts:
-        yield slice(start, start + count)
-        start += count

@@ -1,6 +1,6 @@
 """Near duplicates of a whole corpus in a recipe: signatures batch by batch, then one pass over sorted keys on disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.clusters import join, roots
+from octad_data.decisions import best_of, write_decisions
 from octad_data.errors import DataError
 from octad_data.kernel import kernel
 from octad_data.minhash import MinHash, Sketcher, band_keys
-from octad_data.parts import read_kept, write_table
+from octad_data.parts import read_kept
 from octad_data.shingles import Shingler, shared_of_sorted
-from octad_data.step import DROPPED_BY, DROPPED_VALUE, Resources, Step, with_column
+from octad_data.step import Resources, Step, with_column
 from octad_data.survivors import rank_of_rows
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ class NearDuplicates:
             alike = sets.similarities(first, second) >= self.threshold
             join(parents, first[alike], second[alike])
         clusters = roots(parents, np.arange(total))
-        _write_decisions(parts, counts, clusters, rank_of_rows(parts, counts, self.keep), sets, into)
+        survivor = best_of(clusters, rank_of_rows(parts, counts, self.keep))[clusters]
+        goes = survivor != np.arange(total)
+        similarity = np.full(total, np.nan)
+        similarity[goes] = sets.similarities(np.flatnonzero(goes), survivor[goes])
+        write_decisions(parts, counts, goes, RULE, similarity, into, {CLUSTER: clusters})
 
 
 @dataclass(frozen=True)
@@ -251,44 +256,3 @@ def _mask(rows: NDArray[np.bool_]) -> Any:
     import pyarrow as pa
 
     return pa.array(rows)
-
-
-def _write_decisions(
-    parts: Sequence[Path],
-    counts: list[int],
-    clusters: NDArray[np.int64],
-    rank: NDArray[np.int64],
-    sets: _SpooledSets,
-    into: Path,
-) -> None:
-    """For each document its cluster, and for each that goes the similarity to the one that stays."""
-    import pyarrow as pa
-
-    survivor = _best_of(clusters, rank)
-    goes = survivor[clusters] != np.arange(len(clusters))
-    similarity = np.full(len(clusters), np.nan)
-    similarity[goes] = sets.similarities(np.flatnonzero(goes), survivor[clusters[goes]])
-    for part, rows in zip(parts, _rows(counts), strict=True):
-        stays = ~goes[rows]
-        rules = pa.array([None if stay else RULE for stay in stays.tolist()], pa.string())
-        values = pa.array(similarity[rows], pa.float64(), mask=stays)
-        columns = {CLUSTER: pa.array(clusters[rows]), DROPPED_BY: rules, DROPPED_VALUE: values}
-        write_table(into / part.name, pa.table(columns))
-
-
-def _best_of(clusters: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For the number of each cluster, its document of the smallest rank."""
-    best = np.full(len(clusters), len(clusters), dtype=np.int64)
-    np.minimum.at(best, clusters, rank)
-    document_of_rank = np.empty(len(rank), dtype=np.int64)
-    document_of_rank[rank] = np.arange(len(rank))
-    is_cluster = best < len(clusters)
-    best[is_cluster] = document_of_rank[best[is_cluster]]
-    return best
-
-
-def _rows(counts: list[int]) -> Iterator[slice]:
-    start = 0
-    for count in counts:
-        yield slice(start, start + count)
-        start += count

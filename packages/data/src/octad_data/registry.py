@@ -13,11 +13,13 @@ SOURCES: Mapping[str, str] = {
     "hub": "octad_data.inputs:Hub",
 }
 STEPS: Mapping[str, str] = {
+    "bloom_duplicates": "octad_data.bloom_step:BloomDuplicates",
     "c4_lines": "octad_data.c4_lines:C4Lines",
     "cut_repeats": "octad_data.substrings:CutRepeats",
     "decontaminate": "octad_data.decontamination:Decontaminate",
     "detect_language": "octad_data.language:DetectLanguage",
     "duplicate_pieces": "octad_data.exact_duplicate_step:DuplicatePieces",
+    "duplicate_substrings": "octad_data.substring_step:DuplicateSubstrings",
     "exact_duplicates": "octad_data.exact_duplicate_step:ExactDuplicates",
     "extract_html": "octad_data.html:ExtractHtml",
     "keep": "octad_data.rules:Keep",
@@ -28,6 +30,8 @@ STEPS: Mapping[str, str] = {
     "score": "octad_data.score:Score",
     "select_like": "octad_data.targeting:SelectLike",
     "simhash": "octad_data.simhash:SimHash",
+    "simhash_duplicates": "octad_data.simhash_step:SimHashDuplicates",
+    "semantic_duplicates": "octad_data.semantic_step:SemanticDuplicates",
     "signals": "octad_data.signals:Signals",
     "url_list": "octad_data.url_lists:UrlList",
     "word_list": "octad_data.word_lists:WordList",

@@ -14,7 +14,7 @@ KEEP = ("far", "near", "first")
 
 
 @dataclass(frozen=True)
-class SemanticDuplicates:
+class SemanticMatches:
     """What `semantic_duplicates` found, one value a row.
 
     Attributes:
@@ -35,7 +35,7 @@ def semantic_duplicates(
     keep: str = "far",
     order: NDArray[np.int64] | None = None,
     seed: int = 0,
-) -> SemanticDuplicates:
+) -> SemanticMatches:
     """Drop each row that has a cosine >= threshold with a row that comes before it in its k-means group.
 
     Args:
@@ -70,7 +70,7 @@ def semantic_duplicates(
             members = members[np.argsort(ranks[members], kind="stable")]
         similarity[members] = _largest_before(vectors[members])
         kept[members] = similarity[members] < threshold
-    return SemanticDuplicates(kept, group, similarity)
+    return SemanticMatches(kept, group, similarity)
 
 
 def unit_rows(embeddings: Vectors) -> NDArray[np.float32]:
