@@ -198,10 +198,10 @@ def test_ray_gives_the_same_rows(tmp_path, texts, monkeypatch):
     ray = pytest.importorskip("ray", reason="needs the extra ray")
     from octad_data.ray_engine import RayData
 
-    alone = rows_of(ran(tmp_path / "a", texts, *STEPS))
+    alone = rows_of(ran(tmp_path / "a", texts, *STEPS[:1], STEPS[2]))
     environment = {"env_vars": {"PYTHONPATH": str(MODULES)}}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     try:
-        assert rows_of(ran(tmp_path / "b", texts, *STEPS, engine=RayData())) == alone
+        assert rows_of(ran(tmp_path / "b", texts, *STEPS[:1], STEPS[2], engine=RayData())) == alone
     finally:
         ray.shutdown()

@@ -3,17 +3,22 @@ import gzip
 import io
 import lzma
 import random
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from octad_data import DataError, Document, ReadReport, read_documents
+from octad_data.latex import extract_latex
 from octad_data.licences import is_permissive, licence_of_text
-from octad_data.markup import extract_latex, extract_markdown
+from octad_data.markup import extract_markdown
 from octad_data.raw import extract, raw_records
 from octad_data.raw_record import RawRecord
 from octad_data.zipped import extract_docx, extract_epub, extract_odt
@@ -115,6 +120,70 @@ def test_latex_becomes_running_text() -> None:
     assert r"We add $a_1 + \frac{1}{2}$ as in by Gödel, 50% of it." in " ".join(text.split())
     assert "- one" in text and "- b two" in text and r"\sum_i y_i" in text and "“Quoted” — done." in text
     assert not any(word in text for word in ("gone", "comment", "after", "documentclass", "{itemize}"))
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        (r"\newcommand{\lamp}{oil \emph{lamp}}A \lamp{} and \lamp, \lamp s.", "A oil lamp and oil lamp, oil lamps."),
+        (r"\def\x{\y}\newcommand\y{deep}\x\newcommand{\two}[2]{#1} \two{a}{b}", "deep ab"),
+        (r"\renewcommand{\x}{\x\x}[\x]", "[]"),
+        (r"Text\footnote{A note with {groups}, \emph{marks}.} goes on.", "Text (A note with groups, marks.) goes on."),
+        (r"\href{http://a.b/{x}}{the page} \url{http://c.d} \cite[p.~3]{x,{y}}end", "the page http://c.d end"),
+        ("a % comment\n  b\\% c\n\nd", "a b% c\nd"),
+        ("\\section*{One {two}}First.\n\\begin{verbatim}\n  x = {1} % no comment\n\n y\n\\end{verbatim}\nLast", None),
+        (r"na\"ive \c{c}a \v{s} \'{\i} \~n \aa{} \o r \ss{}e \H{o}", "naïve ça š í ñ å ør ße ő"),
+        ("$a\n\n\\emph{b} costs 5\\$ and $x_{1}$ \\(y\\) \\[z\\]", "$a\nb costs 5$ and $x_{1}$ \\(y\\) \\[z\\]"),
+        (r"\begin{align*}a &= b \\ c\end{align*} {unclosed \textbf{bold", None),
+        (r"\verb|a{b}\c| `it' ``x'' 1--2~3", "a{b}\\c ‘it' “x” 1–2 3"),
+    ],
+)  # fmt: skip
+def test_latex_commands_are_undone(source: str, wanted: str | None) -> None:
+    text = extract_latex(source)[0]
+    if wanted is not None:
+        assert text == wanted
+    elif "verbatim" in source:
+        assert text == "One two\nFirst.\n  x = {1} % no comment\n\n y\nLast"
+    else:
+        assert text == r"\begin{align*}a &= b \\ c\end{align*} unclosed bold"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        r"\begin{figure}",
+        r"\footnote{",
+        "{",
+        "$",
+        "$$",
+        r"\[",
+        r"\cite{",
+        r"\begin{equation}",
+        "[",
+        r"\item[",
+        "\\",
+        "%",
+    ],
+)
+def test_latex_without_ends_takes_linear_time(piece: str) -> None:
+    extract_latex(piece * 10)
+    start = time.process_time()
+    extract_latex(piece * 200_000)
+    assert time.process_time() - start < 10
+
+
+def test_latex_macros_are_put_in_only_so_often() -> None:
+    names = ["\\l" + letter for letter in "abcdefghijklm"]
+    laughs = "".join(f"\\newcommand{{{name}}}{{{(below + ' ') * 10}}}" for name, below in pairwise(names))
+    start = time.process_time()
+    assert len(extract_latex(laughs + "\\la done")[0]) < 10**7
+    assert time.process_time() - start < 10
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="\\{}[]$%~`'- \nab*", max_size=60))
+def test_latex_reads_anything(source: str) -> None:
+    assert isinstance(extract_latex(source)[0], str)
 
 
 def test_licences_of_code() -> None:

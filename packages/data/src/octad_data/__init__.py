@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from octad_data.inputs import Files, Hub, StandardLibrary
     from octad_data.labelled import read_labelled
     from octad_data.language import DetectLanguage, detect_language, language_mix
+    from octad_data.latex import extract_latex
     from octad_data.long_texts import passages
-    from octad_data.markup import extract_latex, extract_markdown
+    from octad_data.markup import extract_markdown
     from octad_data.minhash import MinHash, near_duplicates
     from octad_data.mixture import Mixture, planned, temperature_weights
     from octad_data.mixture_search import search_mixture
@@ -268,10 +269,8 @@ _NAMES = {
         "language_mix",
     ),
     "long_texts": ("passages",),
-    "markup": (
-        "extract_latex",
-        "extract_markdown",
-    ),
+    "latex": ("extract_latex",),
+    "markup": ("extract_markdown",),
     "minhash": (
         "MinHash",
         "near_duplicates",

@@ -10,8 +10,9 @@ from octad_data.document import Document
 from octad_data.encoding import decode_text
 from octad_data.errors import DataError
 from octad_data.jsonl import read_jsonl
+from octad_data.latex import extract_latex
 from octad_data.licences import licence_of_folder, licence_of_text
-from octad_data.markup import extract_latex, split_front_matter
+from octad_data.markup import split_front_matter
 from octad_data.raw_record import RawRecord
 from octad_data.tables import csv_records, parquet_records
 from octad_data.warc import arc_records, warc_records
