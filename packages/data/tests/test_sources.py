@@ -1,14 +1,17 @@
 import bz2
+import csv
 import gzip
 import io
 import lzma
 import random
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -205,6 +208,24 @@ def test_code_knows_its_licence(tmp_path: Path) -> None:
     assert found == {"LICENSE": None, "a.py": "Apache-2.0", "b.py": "MIT"}
 
 
+def test_code_has_the_licence_of_the_nearest_folder(tmp_path: Path) -> None:
+    root, deep = tmp_path / "root", tmp_path / "root" / "lib" / "deep"
+    deep.mkdir(parents=True)
+    (tmp_path / "COPYING").write_text("GNU General Public License")  # above what is read: it says nothing
+    (root / "LICENSE.txt").write_text("Apache License\nVersion 2.0, January 2004")
+    (root / "lib" / "COPYING").write_text(
+        "Permission is hereby granted, free of charge, to any person obtaining a copy"
+    )
+    for folder in (root, root / "lib", deep):
+        (folder / "a.py").write_text("x = 1")
+    found = {d.id: d.metadata.get("licence") for d in read_documents(root)}
+    assert {found["a.py"], found["lib/a.py"], found["lib/deep/a.py"]} == {"Apache-2.0", "MIT"}
+    assert found["lib/deep/a.py"] == found["lib/a.py"] == "MIT"
+    (root / "LICENSE.txt").unlink()
+    (alone,) = read_documents(deep)
+    assert "licence" not in alone.metadata
+
+
 @pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
 def test_packed_files_are_unpacked_or_named_as_broken(tmp_path: Path, ending: str) -> None:
     data = b'{"text": "one"}\n{"text": "two"}\n'
@@ -238,6 +259,48 @@ def test_tables_give_a_document_a_row(tmp_path: Path) -> None:
     assert report.skipped == {"empty": 2, "broken Parquet": 1}
     with pytest.raises(DataError, match="no column 'body'"):
         list(read_documents(tmp_path / "a.csv", text_column="body"))
+
+
+def rows_of_csv(path: Path, **options: Any) -> tuple[dict[str, str], dict[str, int]]:
+    report = ReadReport()
+    return {d.id.partition(":")[2]: d.text for d in read_documents(path, report=report, **options)}, report.skipped
+
+
+CELL = st.text(alphabet='ab ,;|\t"\n\r\x0b\x0c\x1c\x85\u2028é', min_size=1, max_size=12).filter(str.strip)
+CELLS = st.lists(CELL, min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CELLS, st.sampled_from(",;|\t"))
+def test_csv_rows_are_those_of_the_writer(cells: list[str], delimiter: str) -> None:
+    """Also cells with what `str.splitlines` takes for the end of a line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.csv")
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter=delimiter)
+            writer.writerow(["id", "text", "other, or; not"])
+            writer.writerows([number, cell, "x;y,z|w"] for number, cell in enumerate(cells))
+        found, skipped = rows_of_csv(path)
+    assert list(found.values()) == cells and not skipped
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
+def test_csv_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.csv").write_text("text;n\nein schöner Größenvergleich;1\nüber Äcker;2\n", encoding=encoding)
+    assert rows_of_csv(tmp_path / "a.csv")[0] == {"2": "ein schöner Größenvergleich", "3": "über Äcker"}
+
+
+def test_csv_names_broken_rows_and_reads_the_others(tmp_path: Path) -> None:
+    rows = ["id,text", "1,first", '2,"' + "x" * 3000 + '"', "3,third", "4", "", "5," + "y" * 9000, "6,\0last"]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    found, skipped = rows_of_csv(tmp_path / "a.csv", max_bytes=2000)
+    assert found == {"2": "first", "4": "third", "8": "\0last"}
+    assert skipped == {"too large": 2, "empty": 1}
+
+
+def test_csv_with_backslashes_before_quotes(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,text\n1,"she said \\"no\\", twice"\n2,plain\n')
+    assert list(rows_of_csv(tmp_path / "a.csv")[0].values()) == ['she said "no", twice', "plain"]
 
 
 def warc(*bodies: bytes) -> bytes:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from octad_data.compressed import BROKEN, inner_suffix, open_unpacked
+from octad_data.csv_rows import csv_records
 from octad_data.document import Document
 from octad_data.encoding import decode_text
 from octad_data.errors import DataError
@@ -14,7 +15,7 @@ from octad_data.latex import extract_latex
 from octad_data.licences import licence_of_folder, licence_of_text
 from octad_data.markup import split_front_matter
 from octad_data.raw_record import RawRecord
-from octad_data.tables import csv_records, parquet_records
+from octad_data.tables import parquet_records
 from octad_data.warc import arc_records, warc_records
 from octad_data.zipped import extract_docx, extract_epub, extract_odt
 
@@ -102,7 +103,7 @@ def raw_records(file: Path, name: str, text_column: str, max_bytes: int, skip: S
                 raise DataError(f"too large: more than {max_bytes:,} bytes; raise max_bytes= or split it")
             metadata = {"path": name}
             if suffix in CODE:
-                licence = licence_of_text(data[:16384].decode("latin-1")) or _folder_licence(str(file.parent))
+                licence = licence_of_text(data[:16384].decode("latin-1")) or _nearest_licence(file, name)
                 metadata |= {"licence": licence} if licence else {}
             yield RawRecord(name, data, "", "", metadata)
     except BROKEN as error:
@@ -182,6 +183,12 @@ def _decoded(record: RawRecord, encoding: str | None) -> tuple[str, str]:
         except DataError:
             pass  # servers are often wrong about it
     return decode_text(record.data, encoding)
+
+
+def _nearest_licence(file: Path, name: str) -> str:
+    """Of the file's folder, or of the nearest folder above that has one, up to that from which names count."""
+    folders = file.parents[: len(Path(name).parts)]
+    return next((found for folder in folders if (found := _folder_licence(str(folder)))), "")
 
 
 @lru_cache(maxsize=4096)
