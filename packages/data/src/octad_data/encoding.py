@@ -17,28 +17,13 @@ CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 MAX_CONTROL_SHARE = 0.001  # text has next to none; a compressed file that happens to decode has one in eight
 SNIFFED = 1 << 16  # bytes looked at where a look will do
 
-# Windows-1252 decodes nearly anything, so it is believed only where the accented letters are those of one language.
-WESTERN_ALPHABETS = tuple(
-    frozenset(letters + letters.upper())
-    for letters in (
-        "äöüßéàè",
-        "àâæçéèêëîïôœùûüÿ",
-        "áéíóúüñçàèòïªº",
-        "áâãàçéêíóôõúü",
-        "àèéìíîòóùú",
-        "åäöæøéüþðáíóúý",
-        "éèëïöüáóíú",
-    )
-)
-ALPHABET_SHARE = 0.98
-
 
 def decode_text(data: bytes, encoding: str | None = None) -> tuple[str, str]:
     r"""The text and the name of the encoding it was in.
 
-    In this order: the encoding given; a byte-order mark; UTF-16 without one (every other byte zero); UTF-8; the
-    encoding that the first kilobyte declares (HTML, XML, Python); Windows-1252 where the accented letters are those of
-    one Western language; what charset-normalizer finds (extra `charset`). Line ends become `\n`.
+    In this order: the encoding given; a byte-order mark; UTF-16 without one; UTF-8; the encoding that the first
+    kilobyte declares (HTML, XML, Python); the old encoding in which the letters say most (`encoding_letters`): those of
+    Windows, ISO 8859, DOS and the Macintosh, KOI8, and those of Chinese, Japanese and Korean. Line ends become `\n`.
 
     Args:
         data: a whole file.
@@ -62,8 +47,9 @@ def _decoded(data: bytes, encoding: str | None) -> tuple[str, str]:
         if data.startswith(mark):
             return _strict(data, name), name
     if b"\0" in data[:SNIFFED]:
-        name = _utf16_order(data[:SNIFFED])
-        return _strict(data, name), name
+        return _with_zeros(data)
+    if b"\x1b$" in data[:SNIFFED] and data.isascii():
+        return _legacy(data)  # ISO 2022: seven bits and escapes
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
@@ -87,33 +73,25 @@ def _strict(data: bytes, encoding: str) -> str:
         raise DataError(f"wrong encoding: not {encoding} ({error}); give its own with encoding=") from None
 
 
-def _utf16_order(sample: bytes) -> str:
-    """UTF-16 of a mostly Latin text has zeros at every other byte, and at those only."""
+def _with_zeros(data: bytes) -> tuple[str, str]:
+    """UTF-16 without a mark: of a mostly Latin text every other byte is zero; of others the letters decide."""
+    sample = data[:SNIFFED]
     even, odd = sample[::2].count(0) / len(sample), sample[1::2].count(0) / len(sample)
-    if max(even, odd) < 0.2 or min(even, odd) > 0.02:
-        raise DataError("binary file: it holds zero bytes")
-    return "utf-16-le" if odd > even else "utf-16-be"
+    if max(even, odd) >= 0.2 and min(even, odd) <= 0.02:
+        name = "utf-16-le" if odd > even else "utf-16-be"
+        return _strict(data, name), name
+    try:
+        return _legacy(data)
+    except DataError:
+        raise DataError("binary file: it holds zero bytes") from None
 
 
 def _legacy(data: bytes) -> tuple[str, str]:
-    high = sum(byte >= 0x80 for byte in data[:SNIFFED])
-    if high < 0.2 * min(len(data), SNIFFED):
+    from octad_data.encoding_letters import likely_encodings  # its tables are loaded only where they are needed
+
+    for name in likely_encodings(data[:SNIFFED]):
         try:
-            text = data.decode("cp1252")
+            return data.decode(name), name
         except UnicodeDecodeError:
-            text = ""
-        accented = [letter for letter in text if letter > "\x7f" and letter.isalpha()]
-        signs_in_words = re.search(r"[^\W\d_][^\w\s\x00-\x7f’‘­·][^\W\d_]", text)
-        fit = max(sum(letter in alphabet for letter in accented) for alphabet in WESTERN_ALPHABETS)
-        if text and not signs_in_words and fit >= ALPHABET_SHARE * len(accented):
-            return text, "cp1252"
-    try:
-        import charset_normalizer
-    except ModuleNotFoundError:
-        raise DataError(
-            "unknown encoding: neither UTF-8 nor plainly Windows-1252; give encoding= or install octad-data[charset]"
-        ) from None
-    best = charset_normalizer.from_bytes(data[:SNIFFED]).best()
-    if best is None:
-        raise DataError("unknown encoding: no character set fits; give encoding= or save the file as UTF-8")
-    return _strict(data, best.encoding), best.encoding
+            continue  # the sample fitted, the rest does not
+    raise DataError("unknown encoding: no character set fits; give encoding= or save the file as UTF-8")
