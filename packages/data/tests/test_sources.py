@@ -19,12 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octad_data import DataError, Document, ReadReport, read_documents
+from octad_data.epub import extract_epub
 from octad_data.latex import extract_latex
 from octad_data.licences import is_permissive, licence_of_text
 from octad_data.markup import extract_markdown
+from octad_data.office import extract_docx, extract_odt
 from octad_data.raw import extract, raw_records
 from octad_data.raw_record import RawRecord
-from octad_data.zipped import extract_docx, extract_epub, extract_odt
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -73,11 +74,93 @@ def docx() -> bytes:
 
 def test_books_and_documents_give_their_text() -> None:
     text, metadata = extract_epub(epub())
-    assert text == "First\nan item\n\nSecond\nIts text." and metadata == {"title": "A Book", "author": "A. Writer"}
-    assert extract_docx(docx())[0] == "A paragraph in two runs.\n- an item\na | b\nA note."
+    assert text == "First\n- an item\n\nSecond\nIts text." and metadata == {"title": "A Book", "author": "A. Writer"}
+    assert extract_docx(docx())[0] == "A paragraph in two runs.\n- an item\na\nb\nA note."
     names = 'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"'
     odt = f"<d {names}><text:h>Head</text:h><text:p>Body  text</text:p></d>"
     assert extract_odt(zipped({"content.xml": odt}))[0] == "Head\nBody text"
+
+
+def w(inner: str, name: str = "p", properties: str = "") -> str:
+    inside = f"<w:r><w:t>{inner}</w:t></w:r>" if name == "p" else inner
+    return f"<w:{name}>{properties}{inside}</w:{name}>"
+
+
+def body_of_docx(*parts: str) -> str:
+    spaces = f'{W} xmlns:mc="urn:mc" xmlns:wps="urn:wps" xmlns:v="urn:v"'
+    return extract_docx(
+        zipped({"word/document.xml": f"<w:document {spaces}>{w(''.join(parts), 'body')}</w:document>"})
+    )[0]
+
+
+def test_docx_leaves_out_what_is_not_shown_and_says_nothing_twice() -> None:
+    box = f"<w:txbxContent>{w('in a box')}</w:txbxContent>"
+    drawing = (
+        f"<w:r><mc:AlternateContent><mc:Choice><wps:wsp>{box}</wps:wsp></mc:Choice>"
+        f"<mc:Fallback><v:shape>{box}</v:shape></mc:Fallback></mc:AlternateContent></w:r>"
+    )
+    changed = (
+        "<w:p><w:r><w:t>old</w:t></w:r><w:del><w:r><w:delText>gone</w:delText><w:t>gone</w:t></w:r></w:del>"
+        "<w:ins><w:r><w:t> and new</w:t></w:r></w:ins>"
+        "<w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r></w:p>"
+    )
+    assert body_of_docx(
+        changed, f"<w:p>{drawing}</w:p>", f"<w:sdt><w:sdtContent>{w('last')}</w:sdtContent></w:sdt>"
+    ) == ("old and new\nin a box\nlast")
+
+
+def test_docx_nests_lists_and_keeps_cells_in_place() -> None:
+    def item(text: str, level: int) -> str:
+        return w(text, "p", f'<w:pPr><w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="1"/></w:numPr></w:pPr>')
+
+    def table(*rows: list[str]) -> str:
+        return w("".join(w("".join(w(cell, "tc") for cell in row), "tr") for row in rows), "tbl")
+
+    inner = table([w("x"), w("y")], [w("1"), w("2")])
+    text = body_of_docx(item("one", 0), item("deep", 1), table([w("a | b"), ""], [w("c") + w("d"), inner]))
+    assert text == "- one\n  - deep\n| a \\| b |  |\n| --- | --- |\n| c d | x y 1 2 |"
+    with pytest.raises(DataError, match="nested too deeply"):
+        body_of_docx("<w:tbl><w:tr><w:tc>" * 500 + w("x") + "</w:tc></w:tr></w:tbl>" * 500)
+
+
+def test_odt_says_nothing_twice_and_leaves_out_what_was_deleted() -> None:
+    names = 'xmlns:text="urn:text" xmlns:table="urn:table" xmlns:office="urn:office"'
+    note = "<text:note-citation>1</text:note-citation><text:note-body><text:p>A note.</text:p></text:note-body>"
+    rows = "".join(
+        f"<table:table-row><table:table-cell><text:p>{a}</text:p></table:table-cell>"
+        f"<table:table-cell><text:p>{b}</text:p></table:table-cell></table:table-row>"
+        for a, b in (("h", "k"), ("1", "2"))
+    )
+    content = (
+        f"<d {names}><text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>"
+        f"<text:p>Two<text:s/>words<text:note>{note}</text:note> <text:span>end</text:span>.</text:p>"
+        "<text:list><text:list-item><text:p>one</text:p><text:list><text:list-item><text:p>deep</text:p></text:list-item>"
+        f"</text:list></text:list-item></text:list><table:table>{rows}</table:table></d>"
+    )
+    assert extract_odt(zipped({"content.xml": content}))[0].split("\n") == [
+        "Two words end.", "A note.", "- one", "  - deep", "| h | k |", "| --- | --- |", "| 1 | 2 |",
+    ]  # fmt: skip
+
+
+def test_epub_leaves_out_its_contents_and_keeps_the_form_of_chapters() -> None:
+    chapter = (
+        "<html><body><h2>One</h2><p>A line<br/>broken, said once and once more, and it is long enough to be looked at "
+        "as a repeat.</p><ol><li>a<ul><li>b</li></ul></li></ol><pre>x\n  y</pre><table><tr><th>h</th><th>k</th></tr>"
+        "<tr><td>1</td><td>2</td></tr></table><p>A line<br/>broken, said once and once more, and it is long enough to "
+        "be looked at as a repeat.</p></body></html>"
+    )
+    book = {
+        "META-INF/container.xml": '<c><rootfiles><rootfile full-path="b.opf"/></rootfiles></c>',
+        "b.opf": (
+            '<package><manifest><item id="n" href="n.xhtml" properties="nav"/><item id="a" href="a.xhtml"/></manifest>'
+            '<spine><itemref idref="n"/><itemref idref="a"/><itemref idref="gone"/></spine></package>'
+        ),
+        "n.xhtml": "<html><body><p>Contents</p></body></html>",
+        "a.xhtml": chapter,
+    }
+    lines = extract_epub(zipped(book))[0].split("\n")
+    assert lines[0] == "One" and lines.count("A line") == 2 and "Contents" not in lines
+    assert lines[3:10] == ["- a", "- b", "x", "  y", "| h | k |", "| --- | --- |", "| 1 | 2 |"]
 
 
 def test_archives_that_attack_are_refused() -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from octad_data.document import Document
     from octad_data.encoding import decode_text
     from octad_data.engine import Processes, Run, run
+    from octad_data.epub import extract_epub
     from octad_data.errors import DataError
     from octad_data.exact import exact_duplicates, normalised, unique_documents, unique_paragraphs
     from octad_data.exact_duplicate_step import DuplicatePieces, ExactDuplicates
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from octad_data.mixture_search import search_mixture
     from octad_data.near_duplicate_step import NearDuplicates
     from octad_data.ngram_model import NgramModel, train_ngram_model
+    from octad_data.office import extract_docx, extract_odt
     from octad_data.pdf import PdfText, extract_pdf, read_pdf
     from octad_data.permutation import Permutation
     from octad_data.perplexity import Perplexity, bucket_limits
@@ -78,7 +80,6 @@ if TYPE_CHECKING:
     from octad_data.url_lists import UrlList
     from octad_data.word_lists import WordList, WordMatcher
     from octad_data.writing_systems import scripts
-    from octad_data.zipped import extract_docx, extract_epub, extract_odt
 
 __all__ = [
     "PRESETS",
@@ -235,6 +236,7 @@ _NAMES = {
         "Run",
         "run",
     ),
+    "epub": ("extract_epub",),
     "errors": ("DataError",),
     "exact": (
         "exact_duplicates",
@@ -285,6 +287,10 @@ _NAMES = {
     "ngram_model": (
         "NgramModel",
         "train_ngram_model",
+    ),
+    "office": (
+        "extract_docx",
+        "extract_odt",
     ),
     "pdf": (
         "PdfText",
@@ -367,11 +373,6 @@ _NAMES = {
         "WordMatcher",
     ),
     "writing_systems": ("scripts",),
-    "zipped": (
-        "extract_docx",
-        "extract_epub",
-        "extract_odt",
-    ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -4,22 +4,27 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from octad_data.html_blocks import Blocks
+import numpy as np
+
+from octad_data.html_blocks import Blocks, find_blocks
+from octad_data.html_encoding import to_utf8
 from octad_data.html_places import HEADINGS, Elements, Place, places_of
-from octad_data.html_scan import Scan
+from octad_data.html_scan import Scan, scan
 from octad_data.html_table import data_tables, write_table
 from octad_data.html_text import LineTexts
 
+MAX_BYTES = 16 << 20  # of a page of a book
 FEW_WORDS_REPEAT = 80  # weight from which a line that was there before is left out
 MARKERS = re.compile(r"^(?:([#>|]|[-+*=_~](?=[\s\-*_=~]|$)|```|~~~)|(\d{1,9})([.)])(?=\s|$))", re.MULTILINE)
 
 
 class Style(NamedTuple):
-    """What is written: see `extract_html`."""
+    """What is written: see `extract_html`; and whether long lines that were there before are written again."""
 
     tables: bool = True
     headings: bool = False
     markdown: bool = False
+    repeats: bool = False
 
 
 class Line(NamedTuple):
@@ -40,6 +45,19 @@ def write(texts: LineTexts, page: Scan, blocks: Blocks, kept: list[int], style: 
     return _markdown(elements, lines) if style.markdown else _plain(elements, lines, style)
 
 
+def page_text(page: bytes, style: Style = Style(repeats=True)) -> str:  # noqa: B008 - a value
+    """All lines of a page, none of which is boilerplate: a chapter of a book.
+
+    Raises:
+        DataError: as `extract_html`.
+    """
+    data = to_utf8(page, None, MAX_BYTES)
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    tree = scan(buffer)
+    blocks = find_blocks(buffer, tree)
+    return write(LineTexts(data, tree, blocks), tree, blocks, list(range(len(blocks.node))), style)
+
+
 def _lines(texts: LineTexts, elements: Elements, blocks: Blocks, kept: list[int], style: Style) -> Iterator[Line]:
     """The lines that are not repeated, with those of a data table made one."""
     seen: set[int] = set()
@@ -50,7 +68,7 @@ def _lines(texts: LineTexts, elements: Elements, blocks: Blocks, kept: list[int]
     open_table = Line(Place(-1, -1, -1, -1, -1, -1, (), 0), "")
     for line in kept:
         place = places[line]
-        if weights[line] >= FEW_WORDS_REPEAT and digests[line] in seen and place.code < 0:
+        if weights[line] >= FEW_WORDS_REPEAT and digests[line] in seen and place.code < 0 and not style.repeats:
             continue
         seen.add(digests[line])
         in_table = place.table in tables and place.cell >= 0

@@ -9,15 +9,16 @@ from octad_data.compressed import BROKEN, inner_suffix, open_unpacked
 from octad_data.csv_rows import csv_records
 from octad_data.document import Document
 from octad_data.encoding import decode_text
+from octad_data.epub import extract_epub
 from octad_data.errors import DataError
 from octad_data.jsonl import read_jsonl
 from octad_data.latex import extract_latex
 from octad_data.licences import licence_of_folder, licence_of_text
 from octad_data.markup import split_front_matter
+from octad_data.office import extract_docx, extract_odt
 from octad_data.raw_record import RawRecord
 from octad_data.tables import parquet_records
 from octad_data.warc import arc_records, warc_records
-from octad_data.zipped import extract_docx, extract_epub, extract_odt
 
 ACCEPTED = (
     "text in any encoding (.txt .md .rst .tex .py ...), .html, .pdf, .epub, .docx, .odt, .jsonl, .csv, .tsv, .parquet, "
