@@ -65,7 +65,7 @@ class DifferentialAttention:
         total = dense(2 * d_model * (inner + kv_inner), self.bias * (inner + 2 * kv_inner + d_model) + 4 * self.d_head)
         activations = d_model + 8 * inner + self.num_heads * context_length + self.num_heads // 2
         flops = 6 * inner * context_length
-        return total + Cost(attention_flops=flops, cache_elements=3 * kv_inner, activation_elements=activations)
+        return total + Cost(attention_flops=flops, cache_elements=2 * kv_inner, activation_elements=activations)
 
 
 class DifferentialAttentionModule(nn.Module):
@@ -95,15 +95,25 @@ class DifferentialAttentionModule(nn.Module):
         )
         for key in spec.rotation_keys:
             q_BHSE, k_BKSE = (key[0].rotate(y, context.rotations[key]) for y in (q_BHSE, k_BKSE))
-        v_BKSV = torch.cat(v_BKSE.chunk(2, 1), -1).repeat(1, 2, 1, 1)
+        v_BJSV = torch.cat(v_BKSE.chunk(2, 1), -1)  # J = K / 2 pairs of key heads
         if context.cache is None:
-            mixed_BHSV = self.self_attention(q_BHSE, k_BKSE, v_BKSV)
+            mixed_BHSV = self.self_attention(q_BHSE, k_BKSE, v_BJSV.repeat(1, 2, 1, 1))
         else:
-            positions = context.positions.expand(len(x), -1)
-            mixed_BHSV = context.cache.attend(self.layer, q_BHSE, k_BKSE, v_BKSV, positions)
+            mixed_BHSV = self._attend(q_BHSE, torch.cat(k_BKSE.chunk(2, 1), -1), v_BJSV, context)
         first, second = mixed_BHSV.chunk(2, 1)
         a1, b1, a2, b2 = self.lambdas.float()
         size = ((a1 @ b1).exp() - (a2 @ b2).exp() + self.start).to(x.dtype)
         difference = F.rms_norm(first - size * second, (2 * spec.d_head,), None, spec.eps)
         output: Tensor = self.output((1 - self.start) * difference.transpose(1, 2).flatten(2))
         return output
+
+    def _attend(self, q_BHSE: Tensor, k_BJSV: Tensor, v_BJSV: Tensor, context: Context) -> Tensor:
+        """Over the cache, which keeps a pair's keys side by side, its values once; a query is zero at the other key."""
+        assert context.cache is not None
+        (batch, _, seq, d_head), pairs = q_BHSE.shape, k_BJSV.shape[1]
+        first, second = (half.reshape(batch, pairs, -1, seq, d_head) for half in q_BHSE.chunk(2, 1))
+        grouped = torch.cat((F.pad(first, (0, d_head)), F.pad(second, (d_head, 0))), 2).flatten(1, 2)
+        positions = context.positions.expand(batch, -1)
+        mixed = context.cache.attend(self.layer, grouped, k_BJSV, v_BJSV, positions, scale=d_head**-0.5)
+        halves = mixed.reshape(batch, pairs, -1, seq, mixed.shape[-1]).chunk(2, 2)
+        return torch.cat([half.flatten(1, 2) for half in halves], 1)

@@ -54,11 +54,11 @@ def beam_search(
         count: outputs wanted.
     """
     require_positive(width=width, max_tokens=max_tokens, count=count)
-    tokens, scores = torch.full((1, 1), start), torch.zeros(1)
+    tokens, scores = torch.full((1, 1), start), torch.zeros(1, dtype=torch.float64)
     finished: list[Hypothesis] = []
     for length in range(1, max_tokens + 1):
         log_probs, state = step(tokens[:, -1], state)
-        total = scores[:, None] + log_probs.float().cpu()
+        total = scores[:, None] + log_probs.double().cpu()
         for row in range(len(total)):
             score = float(total[row, stop]) / length_penalty(length, alpha)
             if score > -torch.inf:
