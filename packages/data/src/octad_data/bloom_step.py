@@ -12,7 +12,7 @@ from octad_data.decisions import dropped_columns
 from octad_data.errors import DataError
 from octad_data.parts import read_kept, write_table
 from octad_data.pieces import pieces_of
-from octad_data.step import Resources, Step, with_column
+from octad_data.step import Resources, Step, Unchanged, with_column
 from octad_data.texts import Texts
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class BloomDuplicates:
 
     def signature(self) -> Step:
         """Adds nothing."""
-        return _AsItIs()
+        return Unchanged()
 
     def decide(self, parts: Sequence[Path], into: Path, resources: Resources) -> None:
         """Go over the texts in the order of the sources; one core.
@@ -100,13 +100,6 @@ class BloomDuplicates:
 
 def _size_bytes(capacity: int, false_positive_rate: float) -> int:
     return int(-capacity * np.log(false_positive_rate) / np.log(2) ** 2) // 8
-
-
-@dataclass(frozen=True)
-class _AsItIs:
-    def __call__(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        """The batch."""
-        return batch
 
 
 @dataclass(frozen=True)

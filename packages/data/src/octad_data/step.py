@@ -31,6 +31,15 @@ class Step(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Unchanged:
+    """A step that does nothing: the signature of a barrier that reads the texts themselves."""
+
+    def __call__(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
+        """The batch."""
+        return batch
+
+
 class Barrier(Protocol):
     """A step that needs all documents before it can speak of one: duplicates, a quantile, a mixture.
 

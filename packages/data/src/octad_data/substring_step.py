@@ -9,7 +9,7 @@ import numpy as np
 
 from octad_data.errors import DataError
 from octad_data.parts import read_kept, write_table
-from octad_data.step import DROPPED_BY, DROPPED_VALUE, Resources, Step
+from octad_data.step import DROPPED_BY, DROPPED_VALUE, Resources, Step, Unchanged
 from octad_data.substrings import MIN_BYTES, Spans, cut, duplicate_substrings_of_shards
 from octad_data.texts import Texts
 
@@ -43,7 +43,7 @@ class DuplicateSubstrings:
 
     def signature(self) -> Step:
         """Adds nothing."""
-        return _AsItIs()
+        return Unchanged()
 
     def decide(self, parts: Sequence[Path], into: Path, resources: Resources) -> None:
         """Find the spans part by part; half of the memory holds hashes, a byte of disk stands for each of text."""
@@ -67,13 +67,6 @@ class DuplicateSubstrings:
     def ending(self) -> Step:
         """Cuts the spans out, in the batches after."""
         return _CutSpans()
-
-
-@dataclass(frozen=True)
-class _AsItIs:
-    def __call__(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        """The batch."""
-        return batch
 
 
 @dataclass(frozen=True)
