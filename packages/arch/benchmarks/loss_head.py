@@ -1,6 +1,7 @@
 """The chunked loss head against `F.cross_entropy` on the full logits: forward and backward, interleaved."""
 
 import argparse
+import functools
 import json
 import platform
 import statistics
@@ -23,6 +24,10 @@ def milliseconds(loss, hidden, weight, targets):
     return elapsed, value.item(), weight.grad.clone()
 
 
+def full_logits(hidden, weight, targets):
+    return F.cross_entropy((hidden @ weight.T).float(), targets)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1024)
@@ -38,16 +43,22 @@ def main():
     hidden = torch.randn(options.rows, options.width, generator=generator).to(dtype).requires_grad_()
     weight = (0.02 * torch.randn(options.vocab, options.width, generator=generator)).to(dtype).requires_grad_()
     targets = torch.randint(options.vocab, (options.rows,), generator=generator)
-    contenders = {"ours": linear_cross_entropy, "torch": lambda h, w, t: F.cross_entropy((h @ w.T).float(), t)}
+    contenders = {
+        "ours": linear_cross_entropy,
+        "compiled": functools.partial(linear_cross_entropy, is_compiled=True),
+        "torch": full_logits,
+        "torch_compiled": torch.compile(full_logits),
+    }
     times = {name: [] for name in contenders}
     for _ in range(options.rounds + 1):
         results = {}
         for name, loss in contenders.items():
             elapsed, *results[name] = milliseconds(loss, hidden, weight, targets)
             times[name].append(elapsed)
-        torch.testing.assert_close(results["ours"][0], results["torch"][0], rtol=1e-5, atol=1e-5)
         tolerance = {"rtol": 1e-3, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 0.05, "atol": 1e-4}
-        torch.testing.assert_close(results["ours"][1], results["torch"][1], **tolerance)
+        for name in ("ours", "compiled"):
+            torch.testing.assert_close(results[name][0], results["torch"][0], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(results[name][1], results["torch"][1], **tolerance)
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     record = {
@@ -59,6 +70,8 @@ def main():
         "rival": f"F.cross_entropy((hidden @ weight.T).float()), torch {torch.__version__}",
         "rival_median": round(medians["torch"], 2),
         "ratio": round(medians["torch"] / medians["ours"], 3),
+        "ratio_compiled": round(medians["torch"] / medians["compiled"], 3),
+        "ratio_compiled_to_compiled": round(medians["torch_compiled"] / medians["compiled"], 3),
         "shape": {"rows": options.rows, "vocab": options.vocab, "width": options.width, "dtype": options.dtype},
         "machine": f"{platform.machine()}, {options.threads} threads, shared",
         "commit": commit.stdout.strip(),

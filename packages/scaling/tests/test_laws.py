@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from octad_scaling import (
     KAPLAN_2020,
@@ -68,6 +68,7 @@ def test_power_law_fit_refuses_what_it_cannot_fit(x: list[float], y: list[float]
 
 @settings(max_examples=10, deadline=None)
 @given(st.floats(0.05, 0.15), st.floats(0.06, 0.2), st.integers(0, 20))
+@example(0.14875177491996644, 0.0625, 0)  # one of the starts leaves two parameters no say
 def test_kaplan_fit_recovers_exact_losses(alpha_n: float, alpha_d: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     law = KaplanLaw(6e13, 2e13, alpha_n, alpha_d)

@@ -142,7 +142,8 @@ def _descend(start: Array, log_n: Array, log_d: Array, log_y: Array, delta: floa
     # exponents between 0.0005 and 5, critical values within e^150 of the data: past that exp overflows
     bounds = ([-150, -150, -7.6, -7.6], [150, 150, 1.6, 1.6])
     start = np.clip(start, np.array(bounds[0]) + 1e-3, np.array(bounds[1]) - 1e-3)
-    result = least_squares(
-        residual, start, jac=jacobian, bounds=bounds, xtol=1e-12, ftol=1e-13, gtol=1e-13, max_nfev=200, **robust
-    )
+    with np.errstate(divide="ignore", invalid="ignore"):  # scipy's, where a start far off leaves two parameters no say
+        result = least_squares(
+            residual, start, jac=jacobian, bounds=bounds, xtol=1e-12, ftol=1e-13, gtol=1e-13, max_nfev=200, **robust
+        )
     return float(result.cost), np.asarray(result.x)
