@@ -146,7 +146,9 @@ print(max(peak, own_memory()) - before, sum(sizes), max(sizes))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts the memory of a process as Linux does")
-@pytest.mark.parametrize(("max_shard_bytes", "dtype"), [(None, "float32"), (20_000_000, "bfloat16")])
+@pytest.mark.parametrize(
+    ("max_shard_bytes", "dtype"), [pytest.param(None, "float32", marks=pytest.mark.slow), (20_000_000, "bfloat16")]
+)
 def test_load_pretrained_holds_the_model_once(max_shard_bytes, dtype, tmp_path):
     """103 MB in float32: beside the parameters, at most two tensors and 8 MB are ever held."""
     spec = llama_decoder(vocab_size=8000, d_model=512, num_layers=6, num_heads=8)

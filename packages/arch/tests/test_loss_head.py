@@ -259,6 +259,7 @@ def test_write_gradient_equals_loss_and_gradient(dtype, cap):
     torch.testing.assert_close(logits, gradient, rtol=rounding, atol=rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(_compiled_write() is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
 def test_linear_cross_entropy_compiled_on_a_cpu_equals_torch():
