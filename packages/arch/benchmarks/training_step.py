@@ -26,32 +26,25 @@ def cpu_seconds(loss, model):
     return time.process_time() - start, value.item()
 
 
+SHAPE = {
+    "vocab_size": 8192,
+    "hidden_size": 256,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "intermediate_size": 1024,
+}
+
+
 def llama(context):
     """The untrained Llama of transformers: 8 layers, 256 wide."""
-    config = transformers.LlamaConfig(
-        vocab_size=8192,
-        hidden_size=256,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        intermediate_size=1024,
-        max_position_embeddings=context,
-        tie_word_embeddings=True,
-    )
+    config = transformers.LlamaConfig(**SHAPE, max_position_embeddings=context, tie_word_embeddings=True)
     return transformers.LlamaForCausalLM(config)
 
 
 def nanochat(context):
     """The same widths in nanochat: no gains, QK norm, ReLU squared, a head of its own with a soft cap."""
-    config = transformers.NanoChatConfig(
-        vocab_size=8192,
-        hidden_size=256,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-        intermediate_size=1024,
-        max_position_embeddings=context,
-    )
-    return transformers.NanoChatForCausalLM(config)
+    return transformers.NanoChatForCausalLM(transformers.NanoChatConfig(**SHAPE, max_position_embeddings=context))
 
 
 def contenders(rival, batch, dtype):

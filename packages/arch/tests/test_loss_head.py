@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octad_arch import ArchError, linear_cross_entropy, llama_decoder, token_log_probs
-from octad_arch.loss_head import _compiled_write, loss_and_gradient, write_gradient
+from octad_arch.logit_passes import _compiled_write, loss_and_gradient, write_gradient
 
 
 def problem(rows, d_model=5, vocab_size=11, ignored=(), dtype=torch.float64, seed=0):

@@ -1,6 +1,6 @@
 """Old encodings of windows of the Universal Declaration: ours and charset-normalizer, and how the tables are made.
 
-    uv run python packages/data/benchmarks/encodings.py udhr2.zip [--train]
+    uv run --with charset-normalizer python packages/data/benchmarks/encodings.py udhr2.zip [--train]
 
 The archive is nltk_data's, in UTF-8. Each language's text is written in every encoding that can hold it. The tables are
 counted on the odd lines (`--train` writes them), the figures taken on windows of the even ones. A window counts as

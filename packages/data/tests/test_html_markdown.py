@@ -120,6 +120,11 @@ def test_code_keeps_its_lines_and_names_its_language():
     assert [token.content for token in in_item if token.type == "fence"] == [code + "\n"]
 
 
+def test_code_keeps_the_indentation_that_stands_in_an_element_of_its_own():
+    page = "<p>Text.</p>  <pre><span>    </span><span>return</span> x\n    <b> </b>y</pre>  <p> <i>More.</i>"
+    assert rendered(page, markdown=False) == "Text.\n    return x\n     y\nMore."
+
+
 @pytest.mark.parametrize(
     "text", ["# no heading", "- no item", "* no item", "1. no item", "12) none", "> none", "--- ", "| a |", "```", "=="]
 )

@@ -19,7 +19,8 @@ from .errors import require, require_positive
 from .initialization import Initialization
 from .layer import LayerSpec
 from .layer_inputs import LayerInputs
-from .loss_head import IGNORE_INDEX, linear_cross_entropy, soft_cap, token_log_probs
+from .logit_passes import soft_cap
+from .loss_head import IGNORE_INDEX, linear_cross_entropy, token_log_probs
 from .memory import Memory
 from .ngpt import Gains
 from .norm import Norm, RMSNorm

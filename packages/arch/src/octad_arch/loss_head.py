@@ -7,10 +7,6 @@ The logits of a row are z = cap(hidden @ weightᵀ + bias), cap(z) = softcap tan
 1 - (cap(z) / softcap)²; both the bias and the cap may be absent.
 """
 
-import functools
-import shutil
-from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, Literal, overload
 
 import torch
@@ -19,10 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .errors import ArchError, require, require_positive
+from .logit_passes import CACHED_ELEMENTS, fused_loss, replace_by_gradient, soft_cap, through_cap, wide_type
 
 IGNORE_INDEX = -100
-_CPU_CACHED_ELEMENTS = 1 << 20  # 4 MB of float32 logits stay in a core's share of the cache
-_CPU_PIECE_ELEMENTS = 1 << 19  # of compiled passes, which need less beside the logits
 _CPU_CHUNK_BYTES = 1 << 10  # of a column of a chunk; fewer, and the weight's gradient is read too often
 _GPU_CHUNK_ELEMENTS = 1 << 26  # enough rows to fill every multiprocessor
 
@@ -56,8 +51,8 @@ def linear_cross_entropy(
         chunk: rows at a time; None fits the cache of the processor.
         bias: added to every row's logits.
         softcap: logits become softcap * tanh(logits / softcap), > 0.
-        is_compiled: make one compiled pass of what is done with the logits on a CPU, which takes seconds at the first
-            call and a third to a half of the time afterwards; on a GPU that is always so. Not for "none".
+        is_compiled: compile what is done with the logits on a CPU, which takes seconds at the first call and about half
+            of the time of those passes afterwards; on a GPU that is always so. Not for "none".
 
     Returns:
         The loss in float32, or float64 where hidden is.
@@ -156,16 +151,6 @@ def token_log_probs(
     return (log_probs.view(targets.shape), entropies.view(targets.shape)) if entropy else log_probs.view(targets.shape)
 
 
-def soft_cap(logits: Float[Tensor, "..."], softcap: float | None) -> Float[Tensor, "..."]:
-    """Softcap * tanh(logits / softcap), or the logits as they are for None (Gemma 2, arXiv 2408.00118)."""
-    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
-
-
-def _through_cap(gradient: Tensor, capped: Tensor, softcap: float | None) -> Tensor:
-    """The gradient of what went into `soft_cap`, from that of what came out of it."""
-    return gradient if softcap is None else gradient * (1 - (capped / softcap) ** 2)
-
-
 def _flatten(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, softcap: float | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
@@ -199,93 +184,15 @@ def _chunk_rows(chunk: int | None, weight: Tensor) -> int:
         require_positive(chunk=chunk)
         return chunk
     if weight.device.type == "cpu":
-        return max(_CPU_CHUNK_BYTES // weight.itemsize, _CPU_CACHED_ELEMENTS // max(len(weight), 1))
+        return max(_CPU_CHUNK_BYTES // weight.itemsize, CACHED_ELEMENTS // max(len(weight), 1))
     return max(1, _GPU_CHUNK_ELEMENTS // max(len(weight), 1))
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
-
-
-def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities, and the logarithm of the sum of exponentials, from one pass of each kind."""
-    largest, index = logits.max(dim=-1, keepdim=True)
-    probabilities = torch.softmax(logits, dim=-1)
-    # The largest probability is exp(largest - logsumexp), at least 1 / vocab, so its logarithm loses nothing.
-    return probabilities, (largest - probabilities.gather(1, index).log()).squeeze(1)
-
-
-def loss_and_gradient(
-    logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, "rows"], scale: float, softcap: float | None = None
-) -> tuple[Float[Tensor, ""], Float[Tensor, "rows vocab"]]:
-    """The sum of -log softmax(cap(z))[target], and scale * (softmax(cap(z)) - onehot(target)) * cap'(z), in z's type.
-
-    Written for a compiler that fuses it: z is read twice and its gradient written once.
-    """
-    wide = soft_cap(logits.to(_wide(logits.dtype)), softcap)
-    normalisers = wide.logsumexp(-1)
-    loss = (normalisers - wide.gather(1, targets[:, None]).squeeze(1)).sum()
-    is_target = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
-    gradient = ((wide - normalisers[:, None]).exp() - is_target.to(wide.dtype)) * scale
-    return loss, _through_cap(gradient, wide, softcap).to(logits.dtype)
-
-
-def write_gradient(
-    logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, "rows"], scale: float, softcap: float | None = None
-) -> Float[Tensor, ""]:
-    """`loss_and_gradient` with the gradient in the place of the logits, for a compiler: one exponential an element."""
-    wide = soft_cap(logits.to(_wide(logits.dtype)), softcap)
-    largest = wide.amax(-1, keepdim=True)
-    powers = (wide - largest).exp()
-    total = powers.sum(-1, keepdim=True)
-    loss = (total.log() + largest - wide.gather(1, targets[:, None])).sum()
-    gradient = powers * (scale / total)
-    gradient = gradient.scatter_add(1, targets[:, None], torch.full_like(total, -scale))
-    logits.copy_(_through_cap(gradient, wide, softcap))
-    return loss
-
-
-@functools.cache
-def _compiled_write() -> Callable[[Tensor, Tensor, float, float | None], Tensor] | None:
-    """`write_gradient` compiled, or None where there is no compiler."""
-    if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
-        return None
-    return torch.compile(write_gradient, dynamic=True)
-
-
-@functools.cache
-def _fused_loss() -> Callable[[Tensor, Tensor, float, float | None], tuple[Tensor, Tensor]]:
-    """`loss_and_gradient` compiled for any number of rows, seconds once a process; as it is where it cannot be."""
-    if find_spec("triton") is None or not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")):
-        return loss_and_gradient
-    return torch.compile(loss_and_gradient, dynamic=True)
-
-
-def _replace_by_gradient(
-    logits: Tensor, targets: Tensor, scale: float, softcap: float | None, is_compiled: bool = False
-) -> Tensor:
-    """`loss_and_gradient` in place, for the CPU: a few rows at a time, which stay in the cache between the passes."""
-    total = torch.zeros((), dtype=_wide(logits.dtype))
-    write = _compiled_write() if is_compiled else None
-    few = max(1, (_CPU_CACHED_ELEMENTS if write is None else _CPU_PIECE_ELEMENTS) // logits.shape[1])
-    if write is not None:
-        for piece, own in zip(torch.split(logits, few), torch.split(targets, few), strict=True):
-            total += write(piece, own, scale, softcap)
-        return total
-    for piece, index in zip(torch.split(logits, few), torch.split(targets[:, None], few), strict=True):
-        wide = soft_cap(piece.to(total.dtype), softcap)
-        probabilities, normalisers = _softmax(wide)
-        total += (normalisers - wide.gather(1, index).squeeze(1)).sum()
-        probabilities.scatter_add_(1, index, -torch.ones_like(index, dtype=total.dtype))
-        piece.copy_(_through_cap(probabilities.mul_(scale), wide, softcap))
-    return total
 
 
 class _Gradients:
     """Of the rows, the matrix and the bias of a head, added up chunk by chunk; None where none is needed."""
 
     def __init__(self, rows: Tensor, weight: Tensor, bias: Tensor | None, needed: tuple[bool, ...]) -> None:
-        wide = _wide(weight.dtype)  # enough to add up many chunks
+        wide = wide_type(weight.dtype)  # enough to add up many chunks
         self.inputs = rows, weight
         self.rows = torch.empty_like(rows) if needed[0] else None
         self.weight = torch.zeros_like(weight, dtype=wide) if needed[1] else None
@@ -330,15 +237,15 @@ class _SummedLoss(torch.autograd.Function):
         chunk: int,
         is_compiled: bool,
     ) -> Tensor:
-        total = torch.zeros((), dtype=_wide(rows.dtype), device=rows.device)
+        total = torch.zeros((), dtype=wide_type(rows.dtype), device=rows.device)
         gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
         for start in range(0, len(rows), chunk):
             span = slice(start, start + chunk)
             logits = F.linear(rows[span], weight, bias)
             if logits.is_cuda:
-                loss, logits = _fused_loss()(logits, targets[span], scale, softcap)
+                loss, logits = fused_loss()(logits, targets[span], scale, softcap)
             else:
-                loss = _replace_by_gradient(logits, targets[span], scale, softcap, is_compiled)
+                loss = replace_by_gradient(logits, targets[span], scale, softcap, is_compiled)
             total += loss
             gradients.add(span, logits)
         ctx.save_for_backward(*gradients.all())
@@ -369,7 +276,7 @@ class _TokenLogProbs(torch.autograd.Function):
         entropy: bool,
         chunk: int,
     ) -> tuple[Tensor, Tensor]:
-        log_probs = torch.zeros(len(rows), dtype=_wide(rows.dtype), device=rows.device)
+        log_probs = torch.zeros(len(rows), dtype=wide_type(rows.dtype), device=rows.device)
         entropies = torch.zeros_like(log_probs)
         for start in range(0, len(rows), chunk):
             span = slice(start, start + chunk)
@@ -397,9 +304,9 @@ class _TokenLogProbs(torch.autograd.Function):
             if ctx.entropy:
                 surprise = log_p.clamp_(min=torch.finfo(log_p.dtype).min)  # 0 * -inf would be nan
                 grad_logits -= grad_entropies[span, None] * p * (surprise + entropies[span, None])
-            gradients.add(span, _through_cap(grad_logits.mul_(ctx.scale), capped, ctx.softcap))
+            gradients.add(span, through_cap(grad_logits.mul_(ctx.scale), capped, ctx.softcap))
         return *gradients.all(), None, None, None, None, None
 
 
 def _capped_logits(rows: Tensor, weight: Tensor, bias: Tensor | None, softcap: float | None) -> Tensor:
-    return soft_cap(F.linear(rows, weight, bias).to(_wide(rows.dtype)), softcap)
+    return soft_cap(F.linear(rows, weight, bias).to(wide_type(rows.dtype)), softcap)

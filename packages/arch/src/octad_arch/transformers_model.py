@@ -29,7 +29,8 @@ from transformers.utils import can_return_tuple
 from .decoder import DecoderModel
 from .errors import require
 from .generation_cache import GenerationCache
-from .loss_head import IGNORE_INDEX, linear_cross_entropy, soft_cap
+from .logit_passes import soft_cap
+from .loss_head import IGNORE_INDEX, linear_cross_entropy
 from .shapes_only import shapes_only
 from .transformers_backbone import OctadModel, OctadPreTrainedModel
 from .transformers_config import OctadConfig

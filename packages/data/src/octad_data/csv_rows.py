@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,11 @@ from typing import Any
 from octad_data.compressed import open_unpacked
 from octad_data.encoding import decode_text
 from octad_data.errors import DataError
-from octad_data.raw_record import RawRecord
+from octad_data.raw_record import RawRecord, Skip
 
 SNIFFED = 1 << 16
 DELIMITERS = ",\t;|"
 SNIFFED_ROWS = 50
-
-Skip = Callable[[str, str], None]
 
 
 def csv_records(

@@ -169,7 +169,7 @@ def likely_encodings(data: bytes) -> Iterator[str]:
 
     Args:
         data: a file, or its beginning up to a line's end.
-    Cost: about 10 ms, whatever the size.
+    Cost: about 4 ms, whatever the size; the first call 0.1 s.
     """
     if b"\x1b$" in data or b"\x1b(" in data:
         yield from ("iso2022_jp_2", "iso2022_kr")

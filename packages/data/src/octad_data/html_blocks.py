@@ -323,6 +323,7 @@ def _blocks(
     state = np.zeros(10, dtype=np.int64)
     open_inline = np.zeros(6, dtype=np.int64)  # of each role
     block, is_open = 0, False  # the line that is being filled
+    indentation: Any = -1  # where white space stands before its first text, which matters in code
     breaks: Any = 0  # <br> in a row
     pictures: Any = 0  # since the last line
     hidden_until: Any = -1
@@ -338,6 +339,8 @@ def _blocks(
             if not is_open:
                 is_open = True
                 first[block], node[block], leaf[block] = position, line, inside
+                if indentation >= 0:
+                    first[block], shown[indentation], indentation = indentation, 1, -1
                 counts[block, PICTURES], pictures = pictures, 0
                 state[:] = 0
                 state[STATE] = step[0, 26]
@@ -349,6 +352,8 @@ def _blocks(
             if counts[block, WEIGHT] > MAX_SAID:
                 state[FOUND] = -1
             stop[block], shown[position] = position + 1, 1
+        elif kind == TEXT and visible:
+            indentation = position
         elif kind != TEXT and visible:
             role = roles[code]
             opens = kind >= 0
@@ -371,6 +376,8 @@ def _blocks(
             inside = kind if kind >= 0 else parent[which]
             if kind == CLOSE and hidden_until == which:
                 hidden_until = -1
+        if ends_line:
+            indentation = -1
         if ends_line and is_open:
             _finish(counts[block], state, step, found, title, description)
             said[block], opening[block], digest[block] = max(state[FOUND], 0), state[FOUND_EARLY], state[DIGEST]

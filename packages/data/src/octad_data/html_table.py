@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from octad_data.html_places import CELLS, ROW, TABLE, Elements, Place
+from octad_data.markdown_table import table_lines
 
 MAX_CELL = 300  # weight of a cell; tables with larger ones, or with headings, lay out the page
 MIN_COLUMNS, MIN_ROWS = 2, 2
@@ -41,8 +42,7 @@ def write_table(elements: Elements, table: int, cells: dict[int, str]) -> list[s
     width = max(map(len, grid))
     while width > 1 and not any(row[width - 1] for row in grid if len(row) == width):
         width -= 1
-    lines = [_row([*row, *[""] * (width - len(row))][:width]) for row in grid]
-    return [lines[0], _row(["---"] * width), *lines[1:]]
+    return list(table_lines([row[:width] for row in grid]))
 
 
 def _grid(elements: Elements, table: int, cells: dict[int, str]) -> list[list[str]]:
@@ -77,7 +77,3 @@ def _row_of(elements: Elements, cell: int, table: int) -> int:
     while node > table and elements.tags[node] != ROW:
         node = elements.parents[node]
     return node
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"

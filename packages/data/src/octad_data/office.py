@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element
 
 from octad_data.errors import DataError
+from octad_data.markdown_table import table_lines
 from octad_data.package import Archive, attribute, elements_named, local_name
 
 MAX_DEPTH = 50  # of tables in cells of tables
@@ -170,11 +171,7 @@ def _table(rows: list[list[Element]], lines_of: Lines, depth: int, in_cell: bool
     if in_cell or width < 2 or len(cells) < 2:
         yield from (line for row in cells for cell in row for line in cell)
         return
-    for number, row in enumerate(cells):
-        texts = [" ".join(" ".join(cell).split()).replace("|", "\\|") for cell in row] + [""] * (width - len(row))
-        yield f"| {' | '.join(texts)} |"
-        if number == 0:
-            yield f"|{' --- |' * width}"
+    yield from table_lines([[" ".join(cell) for cell in row] for row in cells])
 
 
 def _deeper(depth: int) -> int:

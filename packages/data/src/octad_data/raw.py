@@ -1,7 +1,7 @@
 """Files to raw records, and raw records to documents: reading, which is quick and in order, apart from extraction."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from octad_data.latex import extract_latex
 from octad_data.licences import licence_of_folder, licence_of_text
 from octad_data.markup import split_front_matter
 from octad_data.office import extract_docx, extract_odt
-from octad_data.raw_record import RawRecord
+from octad_data.raw_record import RawRecord, Skip
 from octad_data.tables import parquet_records
 from octad_data.warc import arc_records, warc_records
 
@@ -42,8 +42,6 @@ CODE = frozenset({
 LEFT_OUT_FOLDERS = frozenset({"__pycache__", "node_modules"})
 ZIP, PDF = b"PK\x03\x04", b"%PDF-"
 ZIP_FORMATS = {"epub": extract_epub, "docx": extract_docx, "odt": extract_odt}
-
-Skip = Callable[[str, str], None]
 
 
 def raw_files(root: Path, skip: Skip) -> Iterator[tuple[Path, str]]:

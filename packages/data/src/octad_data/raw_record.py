@@ -1,7 +1,10 @@
 """What is read of a file before its text is taken out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+Skip = Callable[[str, str], None]
+"""Told the name of a record that is left out, and why."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """Rows of Parquet files as records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from octad_data.errors import DataError
-from octad_data.raw_record import RawRecord
+from octad_data.raw_record import RawRecord, Skip
 
 ROWS_AT_ONCE = 1000
-
-Skip = Callable[[str, str], None]
 
 
 def parquet_records(file: Path, name: str, column: str, max_bytes: int, skip: Skip) -> Iterator[RawRecord]:

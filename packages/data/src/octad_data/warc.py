@@ -1,19 +1,17 @@
 """Records of WARC, WET and ARC files: what a crawler stored, one response at a time."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from octad_data.compressed import open_unpacked
 from octad_data.errors import DataError
-from octad_data.raw_record import RawRecord
+from octad_data.raw_record import RawRecord, Skip
 
 ARC_LINE = re.compile(rb"^(\S.*?) (\d{1,3}(?:\.\d{1,3}){3}|\S+) (\d{8,14}) (\S+)(?: .*)? (\d+)\s*$")
 LONGEST_ARC_LINE = 1 << 16
 CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
-
-Skip = Callable[[str, str], None]
 
 
 def warc_records(file: Path, name: str, max_bytes: int, skip: Skip) -> Iterator[RawRecord]:
