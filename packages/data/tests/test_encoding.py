@@ -103,6 +103,15 @@ def test_decode_is_right_about_the_declaration_in_every_language(shared_data):
             assert decode_text(data)[0] == data.decode(encoding), (encoding, language)
 
 
+@pytest.mark.parametrize("text", [POLISH, RUSSIAN, GERMAN])
+def test_decode_keeps_utf8_with_a_broken_character(text):
+    data = (text * 10).encode()
+    for place in (0, 300, len(data)):
+        assert decode_text(data[:place] + b"\xff\xc3" + data[place:])[1] == "utf-8"
+    cut = decode_text((text * 10 + "ż").encode()[:-1])
+    assert cut == (text * 10 + "\ufffd", "utf-8")
+
+
 def test_decode_obeys_declarations():
     page = f'<meta charset="koi8-r"><p>{RUSSIAN}'
     assert decode_text(page.encode("koi8-r")) == (page, "koi8-r")

@@ -15,6 +15,7 @@ BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
 DECLARED = re.compile(rb"(?:charset|coding|encoding)\s*[:=]\s*[\"']?([-\w.]+)")
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 MAX_CONTROL_SHARE = 0.001  # text has next to none; a compressed file that happens to decode has one in eight
+MAX_BROKEN_SHARE, MIN_WHOLE = 0.01, 4  # of UTF-8: of all characters, and whole ones outside ASCII for each broken one
 SNIFFED = 1 << 16  # bytes looked at where a look will do
 
 
@@ -24,6 +25,7 @@ def decode_text(data: bytes, encoding: str | None = None) -> tuple[str, str]:
     In this order: the encoding given; a byte-order mark; UTF-16 without one; UTF-8; the encoding that the first
     kilobyte declares (HTML, XML, Python); the old encoding in which the letters say most (`encoding_letters`): those of
     Windows, ISO 8859, DOS and the Macintosh, KOI8, and those of Chinese, Japanese and Korean. Line ends become `\n`.
+    Where nearly all of UTF-8 is whole, U+FFFD stands for what is broken.
 
     Args:
         data: a whole file.
@@ -89,6 +91,11 @@ def _with_zeros(data: bytes) -> tuple[str, str]:
 def _legacy(data: bytes) -> tuple[str, str]:
     from octad_data.encoding_letters import likely_encodings  # its tables are loaded only where they are needed
 
+    damaged = data.decode("utf-8", "replace")
+    broken = damaged.count("\ufffd")
+    whole = sum(letter > "\x7f" for letter in damaged[:SNIFFED]) - broken
+    if broken <= MAX_BROKEN_SHARE * len(damaged) and whole > MIN_WHOLE * broken:
+        return damaged, "utf-8"
     for name in likely_encodings(data[:SNIFFED]):
         try:
             return data.decode(name), name

@@ -40,7 +40,7 @@ def write_table(elements: Elements, table: int, cells: dict[int, str]) -> list[s
     """
     grid = _grid(elements, table, cells)
     width = max(map(len, grid))
-    while width > 1 and not any(row[width - 1] for row in grid if len(row) == width):
+    while width > 1 and not any(row[width - 1] for row in grid if len(row) >= width):
         width -= 1
     return list(table_lines([row[:width] for row in grid]))
 
