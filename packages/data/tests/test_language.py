@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from octad_data import DataError, Document
 from octad_data.language import DetectLanguage, detect_language, known_languages, language_mix
+from octad_data.language_twins import KEY, TABLES, twins_of
 from octad_data.step import apply, to_batch
 from octad_data.writing_systems import script_of, scripts
 from py3langid import langid
@@ -102,3 +103,33 @@ def test_scripts_of_letters_and_texts() -> None:
     assert scripts("123") == {}
     with pytest.raises(DataError, match="give one"):
         script_of("ab")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Svako ima pravo na život, slobodu i ličnu sigurnost; niko ne smije biti držan u ropstvu.", "bs"),
+        ("Svatko ima pravo na život, slobodu i osobnu sigurnost; nitko ne smije biti držan u ropstvu.", "hr"),
+        ("Svako ima pravo na život, slobodu i bezbednost ličnosti, bez obzira gde se u svetu nalazi.", "sr"),
+        ("Rumah sakit itu bisa melayani semua orang karena dokternya banyak, kata polisi di kantor.", "id"),
+        ("Hospital itu boleh merawat semua orang kerana doktornya ramai, kata polis di pejabat.", "ms"),
+    ],
+)
+def test_twins_are_told_apart_by_their_words(text: str, name: str) -> None:
+    assert detect_language([text]).names == (name,)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_of_twins_is_in_order(table: str) -> None:
+    names, *rows = (line.split() for line in table.strip().splitlines())
+    assert all(len(row) == len(names) and len(set(row)) > 1 for row in rows)
+    entries = [entry for row in rows for cell in row for entry in cell.split("/")]
+    assert all(len(entry.rstrip("*")) >= KEY for entry in entries if entry.endswith("*"))
+    assert all(re.fullmatch(r"[^\W\d_]+\*?|\.", entry) for entry in entries)
+
+
+def test_words_that_all_twins_write_say_nothing() -> None:
+    twins = twins_of("hr")
+    assert twins is not None and twins.names == ("bs", "hr", "sr") and twins_of("de") is None
+    assert twins.counts("Također, sretan sam.") == [2, 2, 0]
+    assert twins.counts("kava, KAVU; kavkaskom") == [0, 3, 0] and twins.counts("i u na 12") == [0, 0, 0]
