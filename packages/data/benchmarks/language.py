@@ -23,11 +23,12 @@ from octad_data.language import OTHER_NAMES, detect_language
 LENGTHS = (30, 100, 300, 1000)
 PIECES = 60
 _NAMES_AND_FILES = """
-    af afr am amh ar arb az azj_latn be bel bg bul bn ben bs bos_latn ca cat cs ces cy cym da dan de deu el
-    ell_monotonic en eng es spa et est eu eus fa pes_1 fi fin fr fra ga gle gl glg gu guj he heb hi hin hr hrv hu hun hy hye id ind
-    is isl it ita ja jpn ka kat kk kaz km khm kn kan ko kor ky kir lt lit lv lav mk mkd ml mal mn khk mr mar ms mly_latn
-    my mya ne nep nl nld no nob pa pan pl pol ps pbu pt por_PT ro ron ru rus sk slk sl slv sq als sr srp_cyrl sv swe
-    sw swh ta tam th tha tl tgl tr tur uk ukr ur urd uz uzn_latn vi vie xh xho zh cmn_hans zu zul
+    af afr am amh ar arb az azj_latn be bel bg bul bn ben bs bos_latn ca cat cs ces cy cym da dan de deu
+    el ell_monotonic en eng es spa et est eu eus fa pes_1 fi fin fr fra ga gle gl glg gu guj he heb hi hin
+    hr hrv hu hun hy hye id ind is isl it ita ja jpn ka kat kk kaz km khm kn kan ko kor ky kir lt lit lv lav
+    mk mkd ml mal mn khk mr mar ms mly_latn my mya ne nep nl nld no nob pa pan pl pol pt por_PT ro ron ru rus
+    sk slk sl slv sq als sr srp_cyrl sv swe sw swh ta tam th tha tl tgl tr tur uk ukr ur urd uz uzn_latn vi vie
+    xh xho zh cmn_hans zu zul
 """
 _WORDS = _NAMES_AND_FILES.split()
 FILES = dict(zip(_WORDS[::2], _WORDS[1::2], strict=True))

@@ -1,6 +1,5 @@
 """The decoder: an embedding, a tuple of layers, a norm and a head."""
 
-import functools
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -258,13 +257,9 @@ class DecoderModel(nn.Module):
         return scaled
 
     def compile_layers(self) -> None:
-        """Compile each layer, and what the loss does with the logits, in place with `torch.compile`.
-
-        Equal layers share one compiled code, so it takes seconds.
+        """Compile each layer in place with `torch.compile`; equal layers share one code, so it takes seconds.
 
         For training and uncached forward passes: a cache is foreign code, at which the compiled layer breaks off.
         """
         for layer in self.layers:
             layer.compile()
-        if self.head_loss is linear_cross_entropy:
-            self.head_loss = functools.partial(linear_cross_entropy, is_compiled=True)

@@ -18,7 +18,7 @@ from .errors import ArchError, require, require_positive
 from .logit_passes import CACHED_ELEMENTS, fused_loss, replace_by_gradient, soft_cap, through_cap, wide_type
 
 IGNORE_INDEX = -100
-_CPU_CHUNK_BYTES = 1 << 10  # of a column of a chunk; fewer, and the weight's gradient is read too often
+_CPU_CHUNK_BYTES = 1 << 11  # of a column of a chunk; fewer, and the weight's gradient is read too often
 _GPU_CHUNK_ELEMENTS = 1 << 26  # enough rows to fill every multiprocessor
 
 
@@ -32,7 +32,6 @@ def linear_cross_entropy(
     *,
     bias: Float[Tensor, "vocab"] | None = None,
     softcap: float | None = None,
-    is_compiled: bool = False,
 ) -> Float[Tensor, "..."]:
     """-log softmax(cap(hidden @ weightᵀ + bias))[target], reduced over the targets that are not `ignore_index`.
 
@@ -51,8 +50,6 @@ def linear_cross_entropy(
         chunk: rows at a time; None fits the cache of the processor.
         bias: added to every row's logits.
         softcap: logits become softcap * tanh(logits / softcap), > 0.
-        is_compiled: compile what is done with the logits on a CPU, which takes seconds at the first call and about half
-            of the time of those passes afterwards; on a GPU that is always so. Not for "none".
 
     Returns:
         The loss in float32, or float64 where hidden is.
@@ -73,9 +70,7 @@ def linear_cross_entropy(
         rows, targets = rows[kept], targets[kept]
     _check_range(targets, len(weight))
     scale = 1.0 if reduction == "sum" else 1.0 / max(len(targets), 1)
-    loss: Tensor = _SummedLoss.apply(
-        rows, weight, bias, targets, scale, softcap, _chunk_rows(chunk, weight), is_compiled
-    )
+    loss: Tensor = _SummedLoss.apply(rows, weight, bias, targets, scale, softcap, _chunk_rows(chunk, weight))
     return loss
 
 
@@ -235,7 +230,6 @@ class _SummedLoss(torch.autograd.Function):
         scale: float,
         softcap: float | None,
         chunk: int,
-        is_compiled: bool,
     ) -> Tensor:
         total = torch.zeros((), dtype=wide_type(rows.dtype), device=rows.device)
         gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
@@ -245,7 +239,7 @@ class _SummedLoss(torch.autograd.Function):
             if logits.is_cuda:
                 loss, logits = fused_loss()(logits, targets[span], scale, softcap)
             else:
-                loss = replace_by_gradient(logits, targets[span], scale, softcap, is_compiled)
+                loss = replace_by_gradient(logits, targets[span], scale, softcap)
             total += loss
             gradients.add(span, logits)
         ctx.save_for_backward(*gradients.all())
@@ -255,7 +249,7 @@ class _SummedLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if saved is None else saved * grad.to(saved.dtype) for saved in ctx.saved_tensors)
-        return *scaled, None, None, None, None, None
+        return *scaled, None, None, None, None
 
 
 class _TokenLogProbs(torch.autograd.Function):
