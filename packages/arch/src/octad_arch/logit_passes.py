@@ -60,12 +60,16 @@ def replace_by_gradient(
     total = torch.zeros((), dtype=wide_type(logits.dtype))
     few = max(1, CACHED_ELEMENTS // logits.shape[1])
     for piece, index in zip(torch.split(logits, few), torch.split(targets[:, None], few), strict=True):
-        wide = soft_cap(piece.to(total.dtype), softcap)
+        wide = piece.to(total.dtype)  # in float32 the piece itself
+        if softcap is not None:
+            wide = wide.div_(softcap).tanh_()  # the capped logits are softcap times this
         largest, own = wide.amax(-1, keepdim=True), wide.gather(1, index)
-        powers = (wide.sub_(largest) if softcap is None else wide - largest).exp_()
+        powers = (wide.sub_(largest) if softcap is None else (wide - largest).mul_(softcap)).exp_()
         sums = powers.sum(-1, keepdim=True)
-        total += (sums.log() + largest - own).sum()
+        total += (sums.log() + (largest - own) * (softcap or 1.0)).sum()
         gradient = powers.mul_(scale / sums).scatter_add_(1, index, torch.full_like(own, -scale))
+        if softcap is not None:
+            gradient.addcmul_(gradient, wide.square_(), value=-1.0)
         if gradient is not piece:
-            piece.copy_(through_cap(gradient, wide, softcap))
+            piece.copy_(gradient)
     return total
