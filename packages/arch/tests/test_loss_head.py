@@ -275,6 +275,23 @@ def test_linear_cross_entropy_on_a_gpu_equals_the_cpu(dtype):
     torch.testing.assert_close(results[1], results[0], rtol=rounding, atol=rounding)
 
 
+def test_the_heads_multiply_in_autocasts_type():
+    hidden, weight, targets = problem(30, vocab_size=50, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = [
+            linear_cross_entropy(hidden, weight, targets, chunk=7),
+            -token_log_probs(hidden, weight, targets, chunk=7).mean(),
+            F.cross_entropy(hidden @ weight.T, targets),
+        ]
+    gradients = [torch.autograd.grad(loss, (hidden, weight)) for loss in losses]
+    exact = F.cross_entropy(hidden @ weight.T, targets)
+    assert all(loss.dtype == torch.float32 and loss != exact for loss in losses)
+    assert all(gradient.dtype == torch.float32 for pair in gradients for gradient in pair)
+    for loss, pair in zip(losses[:2], gradients, strict=False):
+        torch.testing.assert_close(loss, losses[2], rtol=1e-2, atol=0)
+        torch.testing.assert_close(pair, gradients[2], rtol=5e-2, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "head", [{}, {"logit_softcap": 3.0}, {"head_bias": True}, {"logit_softcap": 2.0, "head_bias": True}]
 )

@@ -67,9 +67,9 @@ def replace_by_gradient(
         powers = (wide.sub_(largest) if softcap is None else (wide - largest).mul_(softcap)).exp_()
         sums = powers.sum(-1, keepdim=True)
         total += (sums.log() + (largest - own) * (softcap or 1.0)).sum()
-        gradient = powers.mul_(scale / sums).scatter_add_(1, index, torch.full_like(own, -scale))
+        powers.mul_(scale / sums).scatter_add_(1, index, torch.full_like(own, -scale))
         if softcap is not None:
-            gradient.addcmul_(gradient, wide.square_(), value=-1.0)
-        if gradient is not piece:
-            piece.copy_(gradient)
+            torch.addcmul(powers, powers, wide.square_(), value=-1.0, out=piece)
+        elif powers is not piece:
+            piece.copy_(powers)
     return total

@@ -43,7 +43,7 @@ def linear_cross_entropy(
 
     Args:
         hidden: states that the head reads.
-        weight: matrix of the head; cast to hidden's type where they differ.
+        weight: matrix of the head; cast to hidden's type where they differ, and both to autocast's where that is on.
         targets: ids below vocab, or `ignore_index`.
         ignore_index: the target that does not count.
         reduction: "mean" and "sum" give a scalar, "none" one loss a target, 0 where ignored.
@@ -164,6 +164,9 @@ def _flatten(
     if softcap is not None:
         require_positive(softcap=softcap)
     rows = hidden.reshape(-1, hidden.shape[-1])
+    kind = rows.device.type
+    if torch.is_autocast_enabled(kind) and rows.dtype != torch.float64:
+        rows = rows.to(torch.get_autocast_dtype(kind))
     return rows, weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype), targets.reshape(-1).long()
 
 
@@ -190,7 +193,9 @@ class _Gradients:
         wide = wide_type(weight.dtype)  # enough to add up many chunks
         self.inputs = rows, weight
         self.rows = torch.empty_like(rows) if needed[0] else None
-        self.weight = torch.zeros_like(weight, dtype=wide) if needed[1] else None
+        self.is_written = wide != weight.dtype or len(rows) == 0  # otherwise by the first product
+        filled = torch.zeros_like if self.is_written else torch.empty_like
+        self.weight = filled(weight, dtype=wide) if needed[1] else None
         self.bias = torch.zeros_like(bias, dtype=wide) if bias is not None and needed[2] else None
 
     def add(self, span: slice, grad_logits: Tensor) -> None:
@@ -204,7 +209,8 @@ class _Gradients:
         if self.weight is None:
             return
         if self.weight.dtype == rows.dtype:
-            self.weight.addmm_(grad_logits.T, rows[span])
+            self.weight.addmm_(grad_logits.T, rows[span], beta=int(self.is_written))
+            self.is_written = True
         else:
             self.weight += grad_logits.T @ rows[span]
 
@@ -233,9 +239,12 @@ class _SummedLoss(torch.autograd.Function):
     ) -> Tensor:
         total = torch.zeros((), dtype=wide_type(rows.dtype), device=rows.device)
         gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
+        room = rows.new_empty(min(chunk, len(rows)), len(weight))
         for start in range(0, len(rows), chunk):
             span = slice(start, start + chunk)
-            logits = F.linear(rows[span], weight, bias)
+            logits = torch.mm(rows[span], weight.T, out=room[: len(rows) - start])
+            if bias is not None:
+                logits += bias
             if logits.is_cuda:
                 loss, logits = fused_loss()(logits, targets[span], scale, softcap)
             else:
