@@ -120,22 +120,23 @@ class Attention:
             total += self.value_mix.cost(d_model, self.num_kv_heads, self.d_head)
         seen = context_length if self.window is None else min(context_length, self.window)
         kept = 2 * kv_inner if self.is_causal else 0
-        activations = self._kept(d_model, context_length)
+        activations = _kept(self, d_model, context_length)
         return total + Cost(attention_flops=4 * inner * seen, cache_elements=kept, activation_elements=activations)
 
-    def _kept(self, d_model: int, context_length: int) -> int:
-        """What the backward pass needs besides the norms' part: x, q, k, v, what was mixed, and how."""
-        inner, kv_inner = self.num_heads * self.d_head, self.num_kv_heads * self.d_head
-        gates = 2 * inner * self.gate
-        if self.softcap is not None or self.sinks:  # scores are kept whole, keys and values once for each query head
-            scores = self.num_heads * (2 * (context_length + self.sinks) + context_length * (self.softcap is not None))
-            first = kv_inner * isinstance(self.value_mix, KeepValue)
-            return d_model + 4 * inner + scores + gates + first
-        is_normed_last = isinstance(self.qk_norm, AfterRotation)
-        is_copied = self.position is not None or is_normed_last  # into the order of the output map
-        shared = self.position is None if self.qk_norm is None or is_normed_last else True  # k and v are one tensor
-        values = 0 if self.key_is_value and shared else kv_inner
-        return d_model + inner * (2 + is_copied) + kv_inner + values + self.num_heads + gates
+
+def _kept(spec: Attention, d_model: int, context_length: int) -> int:
+    """What the backward pass needs besides the norms' part: x, q, k, v, what was mixed, and how."""
+    inner, kv_inner = spec.num_heads * spec.d_head, spec.num_kv_heads * spec.d_head
+    gates = 2 * inner * spec.gate
+    if spec.softcap is not None or spec.sinks:  # scores are kept whole, keys and values once for each query head
+        scores = spec.num_heads * (2 * (context_length + spec.sinks) + context_length * (spec.softcap is not None))
+        first = kv_inner * isinstance(spec.value_mix, KeepValue)
+        return d_model + 4 * inner + scores + gates + first
+    is_normed_last = isinstance(spec.qk_norm, AfterRotation)
+    is_copied = spec.position is not None or is_normed_last  # into the order of the output map
+    shared = spec.position is None if spec.qk_norm is None or is_normed_last else True  # k and v are one tensor
+    values = 0 if spec.key_is_value and shared else kv_inner
+    return d_model + inner * (2 + is_copied) + kv_inner + values + spec.num_heads + gates
 
 
 class _AcrossHeads(nn.Module):
@@ -219,15 +220,12 @@ class AttentionModule(nn.Module):
             "bias": context.bias if self.position_bias is None else self.position_bias,
         }
         options = {name: value for name, value in options.items() if value is not None}
-        if context.cache is not None:
-            if not spec.is_causal:
-                raise ArchError(
-                    "a layer with is_causal=False cannot run on a cache: its past would depend on its future"
-                )
-            return self._attend(q_BHSE, k_BKSE, v_BKSE, context, options)
-        return self.self_attention(q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, keep=context.keep, **options)
+        if context.cache is None:
+            return self.self_attention(q_BHSE, k_BKSE, v_BKSE, is_causal=spec.is_causal, keep=context.keep, **options)
+        if not spec.is_causal:
+            raise ArchError("a layer with is_causal=False cannot run on a cache: its past would depend on its future")
+        return self._attend(q_BHSE, k_BKSE, v_BKSE, context, options)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, options: dict[str, Any]) -> Tensor:
         assert context.cache is not None
-        positions_BS = context.positions.expand(len(q), -1)
-        return context.cache.attend(self.layer, q, k, v, positions_BS, **options)
+        return context.cache.attend(self.layer, q, k, v, context.positions.expand(len(q), -1), **options)

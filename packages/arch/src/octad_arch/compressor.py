@@ -9,13 +9,14 @@ of window w - 1. Shapes: B batch, S seq, G windows, M tokens of a window, E d_he
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from .cache import ListCache, StateCache
+from .cache import AttentionCache, ListCache, StateCache
 from .context import Context, Rotary
 from .cost import Cost, dense
 from .errors import ArchError, require_positive
@@ -101,51 +102,31 @@ class CompressorModule(nn.Module):
         tokens = torch.cat((self.value(x_BSD), self.gate(x_BSD)), -1)
         if context.cache is None:
             return self._by_order(tokens, context.positions)
-        if not isinstance(context.cache, ListCache) or not isinstance(context.cache, StateCache):
-            raise ArchError(
-                f"layer {self.layer} compresses its past, but {type(context.cache).__name__} keeps only keys and "
-                "values; use a cache with `append` and `state`, such as DynamicCache"
-            )
-        entries, ends = self._continued(tokens, context.positions.expand(len(tokens), -1), context.cache)
-        return context.cache.append(self.layer, self.name, entries, ends)
+        cache = _keeping(context.cache, self.layer)
+        entries, ends = self._continued(tokens, context.positions.expand(len(tokens), -1), cache)
+        return cache.append(self.layer, self.name, entries, ends)
 
     def _by_order(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         rate, count = self.spec.rate, tokens.shape[1] // self.spec.rate
-        windows = tokens[:, : count * rate].reshape(len(tokens), count, rate, tokens.shape[-1])
-        is_filled = torch.ones(windows.shape[:3], dtype=torch.bool, device=tokens.device)
-        if self.spec.overlaps:  # the window before the first is empty
-            windows, is_filled = F.pad(windows, (0, 0, 0, 0, 1, 0)), F.pad(is_filled, (0, 0, 1, 0))
+        windows, is_filled = _windows_in_order(tokens, count, rate, self.spec.overlaps)
         ends = torch.arange(1, count + 1, device=tokens.device) * rate - 1
         return self._pool(windows, is_filled, positions[:, : count * rate : rate]), ends.expand(len(tokens), -1)
 
     def _continued(self, tokens: Tensor, positions: Tensor, cache: StateCache) -> tuple[Tensor, Tensor]:
         """The windows that these tokens close, with what the cache held of them before."""
         rate, before = self.spec.rate, int(self.spec.overlaps)
-        held_count, is_new = rate * (1 + before), positions >= 0
-        batch, seq, channels = tokens.shape
-        held, name = cache.state(self.layer, self.name), self.name
+        held = cache.state(self.layer, self.name)
         if held is None:
-            held = tokens.new_zeros(batch, held_count, channels)
-        last = positions.amax(1, keepdim=True)
+            held = tokens.new_zeros(len(tokens), rate * (1 + before), tokens.shape[-1])
+        held, is_new, last = held.to(tokens.dtype), positions >= 0, positions.amax(1, keepdim=True)
         first = torch.where(is_new, positions, last + 1).amin(1, keepdim=True)
-        slots = torch.arange(held_count, device=tokens.device)
-        held_positions = first - 1 - (first - 1 - slots) % held_count  # the latest before `first` in each slot
+        slots = torch.arange(held.shape[1], device=tokens.device)
+        held_positions = first - 1 - (first - 1 - slots) % held.shape[1]  # the latest before `first` in each slot
+        at, given = torch.cat((held_positions, positions), 1), torch.cat((held, tokens), 1)
         window = first // rate - before
-        count = (seq + rate - 2) // rate + 1 + before
-        at = torch.cat((held_positions, positions), 1)
-        places = torch.where(at >= 0, at - window * rate, -1)
-        places = places.masked_fill((places < 0) | (places >= count * rate), count * rate)  # a place that is dropped
-        grid = tokens.new_zeros(batch, count * rate + 1, channels)
-        given = torch.cat((held.to(tokens.dtype), tokens), 1)
-        grid = grid.scatter(1, places[..., None].expand(-1, -1, channels), given)
-        is_filled = torch.zeros(grid.shape[:2], dtype=torch.bool, device=tokens.device).scatter(1, places, True)
-        windows, is_filled = (x[:, :-1].reshape(batch, count, rate, *x.shape[2:]) for x in (grid, is_filled))
-
-        kept_slots = torch.where(is_new & (positions > last - held_count), positions % held_count, held_count)
-        grown = F.pad(held.to(tokens.dtype), (0, 0, 0, 1))
-        grown = grown.scatter(1, kept_slots[..., None].expand(-1, -1, channels), tokens)
-        cache.set_state(self.layer, name, grown[:, :-1])
-
+        count = (tokens.shape[1] + rate - 2) // rate + 1 + before
+        windows, is_filled = _windows(given, torch.where(at >= 0, at - window * rate, -1), count, rate)
+        cache.set_state(self.layer, self.name, _latest(held, tokens, positions, last))
         starts = (window + before + torch.arange(count - before, device=tokens.device)) * rate
         entries = self._pool(windows, is_filled, starts)
         is_closed = is_filled[:, before:, -1]
@@ -162,14 +143,58 @@ class CompressorModule(nn.Module):
         c, z = tokens_BGMF.chunk(2, -1)
         z = z + self.place_bias
         if self.spec.overlaps:
-            (c_first, c_second), (z_first, z_second) = c.chunk(2, -1), z.chunk(2, -1)
-            c, z = torch.cat((c_first[:, :-1], c_second[:, 1:]), 2), torch.cat((z_first[:, :-1], z_second[:, 1:]), 2)
-            is_filled_BGM = torch.cat((is_filled_BGM[:, :-1], is_filled_BGM[:, 1:]), 2)
+            c, z, is_filled_BGM = _overlapped(c, -1), _overlapped(z, -1), _overlapped(is_filled_BGM, None)
         is_closed = is_filled_BGM[..., -1, None, None]
         z = z.masked_fill(~is_filled_BGM[..., None], -torch.inf).masked_fill(~is_closed, 0.0)
         weights = z.softmax(2, dtype=torch.promote_types(z.dtype, torch.float32)).to(c.dtype)
         entries: Tensor = self.norm((c * weights).sum(2))
         return turn_last(entries, self.spec.position, self.spec.position.rotation(starts, self.spec.d_rope, c.dtype))
+
+
+@runtime_checkable
+class _Cache(ListCache, StateCache, Protocol):
+    """A cache that keeps both entries and the tokens of open windows."""
+
+
+def _keeping(cache: AttentionCache, layer: int) -> _Cache:
+    if not isinstance(cache, _Cache):
+        raise ArchError(
+            f"layer {layer} compresses its past, but {type(cache).__name__} keeps only keys and values; use a cache "
+            "with `append` and `state`, such as DynamicCache"
+        )
+    return cache
+
+
+def _windows_in_order(tokens: Tensor, count: int, rate: int, overlaps: bool) -> tuple[Tensor, Tensor]:
+    """Tokens (B, N, F) as `count` windows, all filled; where they overlap, behind one that is empty."""
+    windows = tokens[:, : count * rate].reshape(len(tokens), count, rate, tokens.shape[-1])
+    is_filled = torch.ones(windows.shape[:3], dtype=torch.bool, device=tokens.device)
+    if overlaps:
+        windows, is_filled = F.pad(windows, (0, 0, 0, 0, 1, 0)), F.pad(is_filled, (0, 0, 1, 0))
+    return windows, is_filled
+
+
+def _windows(given: Tensor, places: Tensor, count: int, rate: int) -> tuple[Tensor, Tensor]:
+    """Tokens (B, N, F) put at their places in `count` windows, and which places are filled; others are dropped."""
+    batch, _, channels = given.shape
+    places = places.masked_fill((places < 0) | (places >= count * rate), count * rate)
+    grid = given.new_zeros(batch, count * rate + 1, channels)
+    grid = grid.scatter(1, places[..., None].expand(-1, -1, channels), given)
+    is_filled = torch.zeros(grid.shape[:2], dtype=torch.bool, device=given.device).scatter(1, places, True)
+    return grid[:, :-1].reshape(batch, count, rate, channels), is_filled[:, :-1].reshape(batch, count, rate)
+
+
+def _overlapped(x: Tensor, halves: int | None) -> Tensor:
+    """Every window behind the first with the one before it, of which the first half of the axis `halves` counts."""
+    first, second = (x, x) if halves is None else x.chunk(2, halves)
+    return torch.cat((first[:, :-1], second[:, 1:]), 2)
+
+
+def _latest(held: Tensor, tokens: Tensor, positions: Tensor, last: Tensor) -> Tensor:
+    """The tokens of the latest positions, each in the slot of its position modulo the slots; others as they were."""
+    count = held.shape[1]
+    slots = torch.where((positions >= 0) & (positions > last - count), positions % count, count)  # the last is dropped
+    return F.pad(held, (0, 0, 0, 1)).scatter(1, slots[..., None].expand_as(tokens), tokens)[:, :-1]
 
 
 def turn_last(x: Float[Tensor, "... seq d_head"], position: Rotary, rotation: Rotation) -> Tensor:

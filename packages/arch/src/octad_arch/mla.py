@@ -1,7 +1,7 @@
 """Multi-head latent attention: keys and values of all heads are maps of one short latent vector a token."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -106,6 +106,16 @@ class LatentAttention:
         return kept + self.num_heads * (self.d_nope + self.d_value + 1) + choice
 
 
+class _Parts(NamedTuple):
+    """What both forms of the attention are made of; shapes as in the module."""
+
+    queries: Float[Tensor, "B H S N"]
+    turned_queries: Float[Tensor, "B H S R"]
+    latents: Float[Tensor, "B 1 S L"]
+    turned_keys: Float[Tensor, "B 1 S R"]
+    bias: AttentionBias | None
+
+
 class LatentAttentionModule(nn.Module):
     """`LatentAttention` with its weights.
 
@@ -139,46 +149,30 @@ class LatentAttentionModule(nn.Module):
             rotation = context.rotations[spec.position, spec.d_rope]
             q_BHSR, k_B1SR = spec.position.rotate(q_BHSR, rotation), spec.position.rotate(k_B1SR, rotation)
         bias = None if self.indexer is None else self.indexer(x_BSD, source_BSQ, context)
-        mix_heads = self._expanded if context.cache is None else self._absorbed
-        mixed_BHSV = mix_heads(q_BHSN, q_BHSR, c_B1SL, k_B1SR, bias, context)
+        parts = _Parts(q_BHSN, q_BHSR, c_B1SL, k_B1SR, bias)
+        mixed_BHSV = self._expanded(parts) if context.cache is None else self._absorbed(parts, context)
         output: Tensor = self.output(mixed_BHSV.transpose(1, 2).flatten(2))
         return output
 
-    def _expanded(
-        self,
-        q_BHSN: Tensor,
-        q_BHSR: Tensor,
-        c_B1SL: Tensor,
-        k_B1SR: Tensor,
-        bias: AttentionBias | None,
-        context: Context,
-    ) -> Tensor:
+    def _expanded(self, parts: _Parts) -> Tensor:
         spec = self.spec
-        kv_BHSE = self.key_value(c_B1SL[:, 0]).unflatten(-1, (spec.num_heads, -1)).transpose(1, 2)
+        kv_BHSE = self.key_value(parts.latents[:, 0]).unflatten(-1, (spec.num_heads, -1)).transpose(1, 2)
         k_BHSN, v_BHSV = kv_BHSE.split((spec.d_nope, spec.d_value), -1)
-        q = torch.cat((q_BHSN, q_BHSR), -1)
-        k = torch.cat((k_BHSN, k_B1SR.expand(-1, spec.num_heads, -1, -1)), -1)
-        return self.self_attention(q, k, v_BHSV, scale=spec.scale, bias=bias)
+        q = torch.cat((parts.queries, parts.turned_queries), -1)
+        k = torch.cat((k_BHSN, parts.turned_keys.expand(-1, spec.num_heads, -1, -1)), -1)
+        return self.self_attention(q, k, v_BHSV, scale=spec.scale, bias=parts.bias)
 
-    def _absorbed(
-        self,
-        q_BHSN: Tensor,
-        q_BHSR: Tensor,
-        c_B1SL: Tensor,
-        k_B1SR: Tensor,
-        bias: AttentionBias | None,
-        context: Context,
-    ) -> Tensor:
+    def _absorbed(self, parts: _Parts, context: Context) -> Tensor:
         spec = self.spec
         assert context.cache is not None
         maps_HEL = self.key_value.weight.view(spec.num_heads, spec.d_nope + spec.d_value, spec.d_latent)
         key_HNL, value_HVL = maps_HEL[:, : spec.d_nope], maps_HEL[:, spec.d_nope :]
-        q = torch.cat((torch.einsum("bhsn,hnl->bhsl", q_BHSN, key_HNL), q_BHSR), -1)
-        k = torch.cat((c_B1SL, k_B1SR), -1)
-        scale = (spec.d_nope + spec.d_rope) ** -0.5 if spec.scale is None else spec.scale
-        options: dict[str, Any] = {} if bias is None else {"bias": bias}
+        q = torch.cat((torch.einsum("bhsn,hnl->bhsl", parts.queries, key_HNL), parts.turned_queries), -1)
+        k = torch.cat((parts.latents, parts.turned_keys), -1)
+        options: dict[str, Any] = {} if parts.bias is None else {"bias": parts.bias}
+        options["scale"] = (spec.d_nope + spec.d_rope) ** -0.5 if spec.scale is None else spec.scale
         positions_BS = context.positions.expand(len(q), -1)
         mixed_BHSL = context.cache.attend(
-            self.layer, q, k, c_B1SL, positions_BS, scale=scale, latent=spec.d_latent, **options
+            self.layer, q, k, parts.latents, positions_BS, latent=spec.d_latent, **options
         )
         return torch.einsum("bhsl,hvl->bhsv", mixed_BHSL, value_HVL)

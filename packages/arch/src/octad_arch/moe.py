@@ -1,5 +1,6 @@
 """Mixture of experts: each token is worked on by the few of many feed-forward blocks that a router picks for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -216,6 +217,18 @@ class MoE:
         return d_model + self.router.kept(self.num_experts) + top_k * (3 * d_model + inner + 1)
 
 
+def _by_expert(x_ND: Tensor, choice: Choice, num_experts: int, work: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Sort the (token, expert) pairs by expert, so that each expert is one product over its tokens."""
+    order = choice.experts.flatten().argsort(stable=True)
+    tokens = order // choice.experts.shape[1]
+    counts = torch.bincount(choice.experts.flatten(), minlength=num_experts).tolist()
+    parts = [work(part, expert) for expert, part in enumerate(torch.split(x_ND[tokens], counts)) if len(part)]
+    if not parts:
+        return torch.zeros_like(x_ND)
+    weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]
+    return torch.zeros_like(x_ND).index_add(0, tokens, weighted.to(x_ND.dtype))
+
+
 class MoEModule(nn.Module):
     """`MoE` with its weights. Shapes: N tokens, K chosen, E experts, D d_model, F d_ff.
 
@@ -275,18 +288,7 @@ class MoEModule(nn.Module):
         return self.spec.router.choose(self.router(x_ND), self.router_bias)
 
     def _experts(self, x_ND: Tensor, choice: Choice) -> Tensor:
-        """Sort the (token, expert) pairs by expert, so that each expert is one product over its tokens."""
-        order = choice.experts.flatten().argsort(stable=True)
-        tokens = order // choice.experts.shape[1]
-        counts = torch.bincount(choice.experts.flatten(), minlength=self.spec.num_experts).tolist()
-        parts = []
-        for expert, part in enumerate(torch.split(x_ND[tokens], counts)):
-            if len(part):
-                parts.append(self._expert(part, expert))
-        if not parts:
-            return torch.zeros_like(x_ND)
-        weighted = torch.cat(parts) * choice.weights.flatten()[order][:, None]
-        return torch.zeros_like(x_ND).index_add(0, tokens, weighted.to(x_ND.dtype))
+        return _by_expert(x_ND, choice, self.spec.num_experts, self._expert)
 
     def gating(self, gate: Float[Tensor, "... d_ff"], up: Float[Tensor, "... d_ff"]) -> Float[Tensor, "... d_ff"]:
         """What an expert makes of the two."""
