@@ -50,6 +50,7 @@ for line in sys.stdin:
         os.rename(order["ended"] + ".part", order["ended"])
         os._exit(0)
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, path in ((1, order["stdout"]), (2, order["stderr"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), number)  # a terminal becomes its own
