@@ -59,7 +59,7 @@ def detect_language(texts: Iterable[str]) -> Languages:
 
     `und` where there are fewer than three letters or nothing that looks like a language. Bosnian, Croatian and Serbian
     in Latin letters, Indonesian and Malay are told apart only by some words of theirs: a short text of one is often
-    called another, of those of a thousand characters one in thirty.
+    called another.
 
     Raises:
         DataError: the extra `language` is not installed.
@@ -79,6 +79,8 @@ def detect_language(texts: Iterable[str]) -> Languages:
     for row, sample in enumerate(samples):
         if twins := twins_of(model.names[best[row]]):
             for name, other in WRITTEN_AS.items():
+                if name not in twins.names:
+                    continue
                 scores[row, model.columns[name]] = max(
                     scores[row, model.columns[name]], scores[row, model.columns[other]]
                 )
