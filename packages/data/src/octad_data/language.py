@@ -75,15 +75,12 @@ def detect_language(texts: Iterable[str]) -> Languages:
         column = model.columns.get(_second_opinion(sample))
         if column is not None:
             scores[row, column] += SECOND_OPINION
+    for name, other in WRITTEN_AS.items():
+        own = scores[:, model.columns[name]]
+        np.maximum(own, scores[:, model.columns[other]], out=own)
     best = scores.argmax(axis=1) if len(samples) else np.zeros(0, dtype=np.int64)
     for row, sample in enumerate(samples):
         if twins := twins_of(model.names[best[row]]):
-            for name, other in WRITTEN_AS.items():
-                if name not in twins.names:
-                    continue
-                scores[row, model.columns[name]] = max(
-                    scores[row, model.columns[name]], scores[row, model.columns[other]]
-                )
             for name, count in zip(twins.names, twins.counts(sample), strict=True):
                 scores[row, model.columns[name]] += TELLING_WORD * count
             best[row] = scores[row].argmax()
