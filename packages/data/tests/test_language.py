@@ -58,7 +58,10 @@ def test_the_compiled_model_scores_as_py3langid(monkeypatch: pytest.MonkeyPatch)
         wanted = np.array(theirs._raw_score(theirs._encode(text)), dtype=np.float64)
         buffer = language.Texts.of([language._prepared(text)])
         scores = np.zeros((1, len(model.names)), dtype=np.float32)
-        language._score(buffer.data, buffer.offsets, model.moves, model.rows, model.outputs, model.weights, scores)
+        room = language._ROOM.of(len(model.weights))
+        tables = model.moves, model.rows, model.outputs, model.weights
+        language._score(buffer.data, buffer.offsets, *tables, *room, scores)
+        assert not room[0].any()
         np.testing.assert_allclose(scores[0] + theirs.nb_pc, wanted, rtol=2e-3, atol=0.5)  # theirs adds float16
 
 

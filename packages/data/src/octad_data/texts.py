@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +30,8 @@ class Texts:
     def of(cls, texts: Iterable[str]) -> "Texts":
         """Texts from strings; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD."""
         encoded = [_utf8(text) for text in texts]
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(text) for text in encoded], out=offsets[1:])
+        ends = accumulate(map(len, encoded), initial=0)
+        offsets = np.fromiter(ends, dtype=np.int64, count=len(encoded) + 1)
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
 
     @classmethod
