@@ -18,7 +18,7 @@ from octad_arch import (
     SoftmaxRouter,
 )
 from octad_arch.context import context_of
-from octad_arch.indexer import Selection
+from octad_arch.variants.indexer import Selection
 from torch.utils.flop_counter import FlopCounterMode
 
 PLAIN = LatentAttention(3, 9, 10, 6, 7, scale=0.4)

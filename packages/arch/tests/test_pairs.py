@@ -55,7 +55,7 @@ from octad_arch import (
     relu_squared,
     sigmoid,
 )
-from octad_arch.linear_attention import CHUNK
+from octad_arch.variants.linear_attention import CHUNK
 from torch.utils.flop_counter import FlopCounterMode
 
 D_MODEL, VOCAB, LENGTH = 24, 31, 11

@@ -1,4 +1,4 @@
-"""A variant is short enough to be read at a glance: no block has more than sixty lines of code."""
+"""The core can be read in an evening and knows no variant; a variant can be read at a glance."""
 
 import ast
 import io
@@ -8,7 +8,13 @@ from pathlib import Path
 
 import octad_arch
 
+PACKAGE = Path(octad_arch.__file__).parent
+CORE = 2500
 LONGEST = 60
+# Reading and writing checkpoints and the wrapper for transformers: of the root's files those that are not the core.
+EXCHANGE = {"checkpoint_map", "generation_cache", "hugging_face", "serialization"} | {
+    f"transformers_{part}" for part in ("backbone", "config", "model")
+}
 # Whole models and a cache, which are no variants.
 MODELS = {"DecoderModel", "OctadForCausalLM", "DynamicCache"}
 LAYOUT = {
@@ -32,8 +38,12 @@ def lines_of_code(source: str) -> set[int]:
     return lines
 
 
+def core() -> list[Path]:
+    return [path for path in sorted(PACKAGE.glob("*.py")) if path.stem not in EXCHANGE]
+
+
 def classes() -> Iterator[tuple[str, int]]:
-    for path in sorted(Path(octad_arch.__file__).parent.glob("*.py")):
+    for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("variants/*.py")]):
         source = path.read_text(encoding="utf-8")
         lines = lines_of_code(source)
         for node in ast.parse(source).body:
@@ -51,3 +61,21 @@ def test_no_block_is_long():
     sizes = {name: size for name, size in classes() if name not in MODELS}
     assert len(sizes) > 100
     assert not {name: size for name, size in sizes.items() if size > LONGEST}  # give some of their work to functions
+
+
+def test_the_core_is_small():
+    sizes = {path.stem: len(lines_of_code(path.read_text(encoding="utf-8"))) for path in core()}
+    assert {"decoder", "attention", "layer", "loss_head"} <= sizes.keys()
+    assert sum(sizes.values()) <= CORE
+
+
+def test_the_core_knows_no_variant():
+    """Nor families, history or checkpoints: the arrows point inwards."""
+    for path in core():
+        if path.stem == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                assert node.module is not None
+                assert (PACKAGE / f"{node.module}.py").exists(), (path.stem, node.module)
+                assert node.module not in EXCHANGE, (path.stem, node.module)

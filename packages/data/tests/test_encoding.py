@@ -120,7 +120,9 @@ def test_decode_obeys_declarations():
     assert decode_text(module.encode("cp1251"))[0] == module
 
 
-@pytest.mark.parametrize("data", [bytes(range(256)), b"PK\x03\x04\0\0\0\0\x08", gzip.compress(GERMAN.encode(), mtime=0)])
+@pytest.mark.parametrize(
+    "data", [bytes(range(256)), b"PK\x03\x04\0\0\0\0\x08", gzip.compress(GERMAN.encode(), mtime=0)]
+)
 def test_decode_refuses_binary_files(data):
     with pytest.raises(DataError, match=r"binary file|unknown encoding"):
         decode_text(data)

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from octad_arch import Decoder, linear_cross_entropy, update_router_biases
-from octad_arch.moe import MoEModule
+from octad_arch.variants.moe import MoEModule
 from variants import BASELINE, CONTEXT, VARIANTS, baseline, matched
 
 FOLDER = Path(__file__).parent

@@ -27,41 +27,51 @@ from .activation import (
     softmax,
     sqrt_softplus,
 )
-from .attention import AfterRotation, AllHeads, Attention, AttentionModule
+from .attention import AfterRotation, AllHeads, Attention, AttentionModule, ValueMix
 from .bias import ALiBi, PositionBias, RelativeBias
 from .cache import AttentionBias, AttentionCache, ListCache, StateCache
-from .compressed_attention import CompressedAttention, CompressedAttentionModule, EntryIndexer
-from .compressor import Compressor, CompressorModule
+from .classic.encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
+from .classic.objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
 from .context import Context
 from .cost import Cost
 from .cross_attention import CrossAttention, CrossAttentionModule
 from .decoder import Decoder, DecoderModel
-from .delta_net import GatedDeltaNet, GatedDeltaNetModule, KimiDeltaAttention, KimiDeltaAttentionModule
-from .dense_experts import DenseAndExperts, NormedMoE
 from .describe import describe
-from .differential import DifferentialAttention
 from .encoder import Encoder, EncoderModel
 from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
-from .encoder_heads import EncoderHead, HeadedEncoder, HeadedEncoderModel, PooledHead, TokenHead, WordHead
 from .errors import ArchError
+from .families.presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
 from .feed_forward import MLP, MLPModule, SwiGLU, SwiGLUModule
 from .flex import flex_self_attention
-from .hash_moe import HashMoE, HashMoEModule
 from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, read_spec, save_pretrained
-from .hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
-from .indexer import Indexer
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
-from .layer_inputs import InputLayer, LayerInputs
-from .lightning import LightningAttention, LightningAttentionModule
 from .linear import ResidualOutput
-from .linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
 from .loss_head import linear_cross_entropy, token_log_probs
-from .mamba2 import Mamba2, Mamba2Module
 from .memory import Memory
 from .mixing import mix
-from .mla import LatentAttention, LatentAttentionModule
-from .moe import (
+from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
+from .parts import PARTS, parts_of, replace_parts
+from .past import DynamicCache
+from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
+from .residual import NoNorm, NormedStream, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
+from .rope import RoPE, Rotation, Scaling, rope, rotate
+from .stream import Stream
+from .variants.compressed_attention import CompressedAttention, CompressedAttentionModule, EntryIndexer
+from .variants.compressor import Compressor, CompressorModule
+from .variants.copies import Copies, GatedCopies
+from .variants.delta_net import GatedDeltaNet, GatedDeltaNetModule, KimiDeltaAttention, KimiDeltaAttentionModule
+from .variants.dense_experts import DenseAndExperts, NormedMoE
+from .variants.differential import DifferentialAttention
+from .variants.hash_moe import HashMoE, HashMoEModule
+from .variants.hyper_connections import HyperConnections, ManifoldHyperConnections, sinkhorn
+from .variants.indexer import Indexer
+from .variants.layer_inputs import InputLayer, LayerInputs
+from .variants.lightning import LightningAttention, LightningAttentionModule
+from .variants.linear_attention import delta_rule, delta_rule_recurrent, linear_attention, linear_attention_recurrent
+from .variants.mamba2 import Mamba2, Mamba2Module
+from .variants.mla import LatentAttention, LatentAttentionModule
+from .variants.moe import (
     ClampedGating,
     MoE,
     MoEModule,
@@ -71,23 +81,14 @@ from .moe import (
     load_balancing_loss,
     update_router_biases,
 )
-from .multi_token import MultiToken, MultiTokenModel
-from .ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
-from .norm import DyT, LayerNorm, LayerNormModule, Norm, OffsetRMSNorm, RMSNorm, RMSNormModule
-from .objectives import Masked, SentencePair, Spans, corrupt_spans, mask_words, sentence_pair
-from .parallel_heads import ParallelHeads, ParallelHeadsModel
-from .parts import PARTS, parts_of, replace_parts
-from .past import DynamicCache
-from .position import AbsolutePosition, LearnedPositions, SinusoidalPositions
-from .presets import bert_encoder, llama_decoder, ngpt_decoder, qwen3_decoder, transformer_2017
-from .recurrence import ShortConvolution
-from .reinjection import Reinjected
-from .residual import NoNorm, NormedStream, Placement, PostNorm, PreNorm, ReorderedNorm, Residual, SandwichNorm, Scaled
-from .rope import RoPE, Rotation, rope, rotate
-from .rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, Scaling, TurnedShare, YaRN
-from .shared_kv import BorrowingAttention, LendingAttention
-from .stream import Copies, GatedCopies, Stream
-from .value_residual import KeepValue, NormedValue, ValueEmbedding, ValueMix, ValueResidual
+from .variants.multi_token import MultiToken, MultiTokenModel
+from .variants.ngpt import SphereGLU, SphereStep, UnitNorm, normalise_weights
+from .variants.parallel_heads import ParallelHeads, ParallelHeadsModel
+from .variants.recurrence import ShortConvolution
+from .variants.reinjection import Reinjected
+from .variants.rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, NTKScaling, TurnedShare, YaRN
+from .variants.shared_kv import BorrowingAttention, LendingAttention
+from .variants.value_residual import KeepValue, NormedValue, ValueEmbedding, ValueResidual
 
 __all__ = [
     "MLP",

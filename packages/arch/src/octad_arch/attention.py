@@ -1,7 +1,7 @@
 """Multi-head attention with grouped key and value heads."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,21 @@ from .linear import ResidualOutput
 from .mixing import self_attention
 from .norm import Norm
 from .rope import RoPE
-from .value_residual import KeepValue, ValueMix
+
+
+class ValueMix(Protocol):
+    """A value that builds what stands between the value map and the attention.
+
+    One that keeps the values themselves for other layers says so by `keeps_values = True`.
+    """
+
+    def build(self, d_model: int, num_kv_heads: int, d_head: int) -> nn.Module:
+        """The module `(v, x, context) -> v`: v (batch, kv_heads, seq, d_head), x the input of the attention."""
+        ...
+
+    def cost(self, d_model: int, num_kv_heads: int, d_head: int) -> Cost:
+        """What it adds to the model."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,7 @@ def _kept(spec: Attention, d_model: int, context_length: int) -> int:
     gates = 2 * inner * spec.gate
     if spec.softcap is not None or spec.sinks:  # scores are kept whole, keys and values once for each query head
         scores = spec.num_heads * (2 * (context_length + spec.sinks) + context_length * (spec.softcap is not None))
-        first = kv_inner * isinstance(spec.value_mix, KeepValue)
+        first = kv_inner * getattr(spec.value_mix, "keeps_values", False)
         return d_model + 4 * inner + scores + gates + first
     is_normed_last = isinstance(spec.qk_norm, AfterRotation)
     is_copied = spec.position is not None or is_normed_last  # into the order of the output map

@@ -15,16 +15,15 @@ from .context import Context, context_of
 from .cost import Cost, dense
 from .embedding import embed
 from .errors import require, require_positive
+from .gains import Gains
 from .initialization import Initialization
 from .layer import LayerSpec
-from .layer_inputs import LayerInputs
 from .logit_passes import soft_cap
 from .loss_head import IGNORE_INDEX, linear_cross_entropy, token_log_probs
 from .memory import Memory
-from .ngpt import Gains
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
-from .stream import Stream
+from .stream import LayerInputsSpec, Stream
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Decoder(Buildable["DecoderModel"]):
     position_bias: PositionBias | None = None
     stream: Stream | None = None
     logit_gain: float | None = None
-    layer_inputs: LayerInputs | None = None
+    layer_inputs: LayerInputsSpec | None = None
 
     def __post_init__(self) -> None:
         require_positive(vocab_size=self.vocab_size, d_model=self.d_model, context_length=self.context_length)

@@ -19,6 +19,7 @@ from .activation import (
 from .cost import Cost, dense
 from .errors import require_positive
 from .linear import ResidualOutput
+from .parts import part
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class SwiGLU:
         return dense(3 * d_model * self.d_ff, self.bias * (2 * self.d_ff + d_model) + learned, kept)
 
 
+@part("swiglu")
 def swiglu(gate: Float[Tensor, "... d_ff"], up: Float[Tensor, "... d_ff"]) -> Float[Tensor, "... d_ff"]:
     """Silu(gate) * up."""
     return silu(gate) * up

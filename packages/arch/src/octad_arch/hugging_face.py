@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .building import Buildable, Model
 from .checkpoint_map import Weight
+from .classic.encoder_heads import HeadedEncoder, HeadedEncoderModel
 from .decoder import Decoder, DecoderModel
 from .encoder_decoder import EncoderDecoder, EncoderDecoderModel
-from .encoder_heads import HeadedEncoder, HeadedEncoderModel
 from .errors import ArchError, require, require_positive
 from .families import AnyFamily, family_named, find_family
 from .shapes_only import shapes_only

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from .errors import ArchError, require, require_positive
 from .logit_passes import CACHED_ELEMENTS, fused_loss, replace_by_gradient, soft_cap, through_cap, wide_type
+from .parts import part
 
 IGNORE_INDEX = -100
 _CPU_CHUNK_BYTES = 1 << 11  # of a column of a chunk; fewer, and the weight's gradient is read too often
 _GPU_CHUNK_ELEMENTS = 1 << 26  # enough rows to fill every multiprocessor
 
 
+@part("head_loss")
 def linear_cross_entropy(
     hidden: Float[Tensor, "... d_model"],
     weight: Float[Tensor, "vocab d_model"],
@@ -104,6 +106,7 @@ def token_log_probs(
 ) -> tuple[Tensor, Tensor]: ...
 
 
+@part("head_log_probs")
 def token_log_probs(
     hidden: Float[Tensor, "... d_model"],
     weight: Float[Tensor, "vocab d_model"],

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .cache import AttentionBias
+from .parts import part
 
 _PADDING = -1
 
@@ -65,6 +66,7 @@ def mix(
     return weights.to(v.dtype) @ v
 
 
+@part("self_attention")
 def self_attention(
     q: Float[Tensor, "batch heads seq d_head"],
     k: Float[Tensor, "batch kv_heads seq d_head"],

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .cost import Cost, dense
 from .errors import require_positive
+from .parts import part
 
 
 class Norm(Protocol):
@@ -49,6 +50,7 @@ class RMSNorm:
         return dense(0, d_model if self.gain else 0, d_model * (1 + self.gain) + 1)
 
 
+@part("rms_norm")
 def rms_norm(
     x: Float[Tensor, "... d_model"], weight: Float[Tensor, "d_model"] | None, eps: float
 ) -> Float[Tensor, "... d_model"]:

@@ -8,29 +8,27 @@ same for attention over the past. The specification does not change, and neither
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from .errors import ArchError
-from .feed_forward import swiglu
-from .linear_attention import delta_rule, linear_attention
-from .loss_head import linear_cross_entropy, token_log_probs
-from .mixing import self_attention
-from .norm import rms_norm
 
-PARTS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {
-        "self_attention": self_attention,
-        "delta_rule": delta_rule,
-        "linear_attention": linear_attention,
-        "rms_norm": rms_norm,
-        "swiglu": swiglu,
-        "head_loss": linear_cross_entropy,
-        "head_log_probs": token_log_probs,
-    }
-)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}
+PARTS: Mapping[str, Callable[..., Any]] = MappingProxyType(_FUNCTIONS)
 """Every part by name, with the function that a model begins with: its signature and its result are the contract."""
+
+
+def part(name: str) -> Callable[[Function], Function]:
+    """Enter a function into `PARTS` under the name of the attribute by which modules keep it."""
+
+    def enter(function: Function) -> Function:
+        _FUNCTIONS[name] = function
+        return function
+
+    return enter
 
 
 def parts_of(model: nn.Module) -> dict[str, int]:

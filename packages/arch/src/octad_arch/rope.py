@@ -6,14 +6,13 @@ read in the convention they were trained in.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from .errors import require, require_positive
-from .rope_scaling import LongRoPE, Scaling
 
 
 class Rotation(NamedTuple):
@@ -21,6 +20,21 @@ class Rotation(NamedTuple):
 
     cos: Float[Tensor, "... seq half"]
     sin: Float[Tensor, "... seq half"]
+
+
+class Scaling(Protocol):
+    """A value that changes the frequencies of a rotary embedding."""
+
+    @property
+    def attention_factor(self) -> float:
+        """Factor of cosines and sines."""
+        ...
+
+    def frequencies(
+        self, plain: Float[Tensor, "pairs"], theta: float, positions: Int[Tensor, "... seq"]
+    ) -> Float[Tensor, "... pairs"]:
+        """The new frequencies, in radians a position, from theta**(-2i / channels); for all rows or for each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,10 +77,8 @@ class RoPE:
         channels = self.turned(d_head)
         exponents = torch.arange(0, channels, 2, dtype=torch.float32, device=positions.device) / channels
         frequencies = 1.0 / self.theta**exponents
-        if isinstance(self.scaling, LongRoPE):
-            frequencies = self.scaling.frequencies_at(frequencies, positions)
-        elif self.scaling is not None:
-            frequencies = self.scaling.frequencies(frequencies, self.theta)
+        if self.scaling is not None:
+            frequencies = self.scaling.frequencies(frequencies, self.theta, positions)
         angles = positions[..., None].float() * frequencies
         cos, sin = angles.cos(), angles.sin()
         if self.scaling is not None and self.scaling.attention_factor != 1:

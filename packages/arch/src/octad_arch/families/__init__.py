@@ -3,9 +3,9 @@
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from ..classic.encoder_heads import HeadedEncoder
 from ..decoder import Decoder
 from ..encoder_decoder import EncoderDecoder
-from ..encoder_heads import HeadedEncoder
 from ..errors import ArchError
 from .bert import BERT, MODERNBERT, ROBERTA
 from .cohere import COHERE, COHERE2

@@ -6,8 +6,8 @@ from typing import Any
 from ..activation import gelu
 from ..attention import Attention
 from ..checkpoint_map import Weight, joined
+from ..classic.encoder_heads import EncoderHead, HeadedEncoder, PooledHead, TokenHead, WordHead
 from ..encoder import Encoder
-from ..encoder_heads import EncoderHead, HeadedEncoder, PooledHead, TokenHead, WordHead
 from ..errors import ArchError
 from ..feed_forward import MLP, SwiGLU
 from ..initialization import Initialization

@@ -8,13 +8,13 @@ from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
 from ..errors import require
 from ..feed_forward import SwiGLU
-from ..indexer import Indexer
 from ..layer import Layer
-from ..mla import LatentAttention
-from ..moe import MoE, Router, SigmoidRouter, SoftmaxRouter
 from ..norm import RMSNorm
 from ..rope import RoPE
-from ..rope_scaling import YaRN
+from ..variants.indexer import Indexer
+from ..variants.mla import LatentAttention
+from ..variants.moe import MoE, Router, SigmoidRouter, SoftmaxRouter
+from ..variants.rope_scaling import YaRN
 from .family import DecoderFamily
 from .llama import norm
 from .moe import BY_NAME, MOE_NAMES

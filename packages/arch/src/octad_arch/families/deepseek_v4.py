@@ -5,18 +5,18 @@ from typing import Any
 
 from ..activation import LimitedGating, sigmoid, sqrt_softplus
 from ..checkpoint_map import Weight
-from ..compressed_attention import CompressedAttention, EntryIndexer
-from ..compressor import Compressor
 from ..decoder import Decoder
 from ..errors import ArchError
 from ..feed_forward import SwiGLU
-from ..hash_moe import HashMoE
-from ..hyper_connections import ManifoldHyperConnections
 from ..layer import Layer
-from ..moe import MoE, SigmoidRouter
 from ..norm import RMSNorm
 from ..rope import RoPE
-from ..stream import GatedCopies
+from ..variants.compressed_attention import CompressedAttention, EntryIndexer
+from ..variants.compressor import Compressor
+from ..variants.copies import GatedCopies
+from ..variants.hash_moe import HashMoE
+from ..variants.hyper_connections import ManifoldHyperConnections
+from ..variants.moe import MoE, SigmoidRouter
 from .family import DecoderFamily
 from .llama import norm
 from .moe import stored_experts

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from ..checkpoint_map import Weight, stacked
 from ..decoder import Decoder
-from ..differential import DifferentialAttention
 from ..feed_forward import SwiGLU
 from ..layer import Layer
 from ..norm import RMSNorm
 from ..rope import RoPE
+from ..variants.differential import DifferentialAttention
 from .family import DecoderFamily
 from .llama import NAMES
 from .reading import Config, Entries, activation, activation_name, heads, needed, refuse, rotary, rotary_entries

@@ -9,8 +9,8 @@ from ..checkpoint_map import Weight
 from ..decoder import Decoder
 from ..feed_forward import SwiGLU
 from ..layer import Layer
-from ..moe import MoE, SigmoidRouter
 from ..norm import RMSNorm
+from ..variants.moe import MoE, SigmoidRouter
 from .family import DecoderFamily
 from .llama import NAMES, entries, layer
 from .moe import BY_NAME, MOE_NAMES, moe_entries

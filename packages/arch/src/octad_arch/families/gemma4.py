@@ -8,17 +8,17 @@ from typing import Any
 from ..attention import Attention
 from ..checkpoint_map import Weight, joined, same
 from ..decoder import Decoder
-from ..dense_experts import DenseAndExperts, NormedMoE
 from ..feed_forward import SwiGLU
 from ..layer import Layer
-from ..layer_inputs import InputLayer, LayerInputs
-from ..moe import SoftmaxRouter
 from ..norm import RMSNorm
 from ..residual import ReorderedNorm, SandwichNorm
 from ..rope import RoPE
-from ..rope_scaling import TurnedShare
-from ..shared_kv import BorrowingAttention, LendingAttention
-from ..value_residual import NormedValue
+from ..variants.dense_experts import DenseAndExperts, NormedMoE
+from ..variants.layer_inputs import InputLayer, LayerInputs
+from ..variants.moe import SoftmaxRouter
+from ..variants.rope_scaling import TurnedShare
+from ..variants.shared_kv import BorrowingAttention, LendingAttention
+from ..variants.value_residual import NormedValue
 from .family import DecoderFamily
 from .llama import norm
 from .reading import Config, Entries, activation, activation_name, needed, refuse, rotary, rotary_entries
@@ -121,14 +121,16 @@ def _entries(spec: Decoder) -> Config | None:
     mixers = [each.mixer for each in layers if isinstance(each.mixer, Attention)]
     if len(mixers) != len(spec.layers) or not isinstance(spec.norm, RMSNorm):
         return None
-    block = layers[0].layer.feed_forward
+    block, inputs = layers[0].layer.feed_forward, spec.layer_inputs
+    if not isinstance(inputs, LayerInputs | None):
+        return None
     both = block if isinstance(block, DenseAndExperts) else None
     dense = both.dense if both is not None else block
     ropes = _ROPES | {_SLIDING if mixer.window else _FULL: _rope_entries(mixer) for mixer in mixers}
     act = activation_name(layers[0].activation, "gelu_pytorch_tanh")
     if not isinstance(dense, SwiGLU) or act is None or None in ropes.values():
         return None
-    last, inputs, base = layers[-1].layer.feed_forward, spec.layer_inputs, mixers[0]
+    last, base = layers[-1].layer.feed_forward, mixers[0]
     last = last.dense if isinstance(last, DenseAndExperts) else last
     own = {
         str(index): {"head_dim": mixer.d_head, "num_key_value_heads": mixer.num_kv_heads}

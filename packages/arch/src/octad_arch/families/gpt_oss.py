@@ -9,9 +9,9 @@ from ..attention import AllHeads, Attention
 from ..checkpoint_map import Tensors, Weight, same
 from ..decoder import Decoder
 from ..layer import Layer
-from ..moe import ClampedGating, MoE, SigmoidRouter, SoftmaxRouter
 from ..norm import RMSNorm
 from ..rope import RoPE
+from ..variants.moe import ClampedGating, MoE, SigmoidRouter, SoftmaxRouter
 from .family import DecoderFamily
 from .llama import NAMES, layer, norm
 from .moe import MOE_NAMES, moe_entries, stored_experts

@@ -6,10 +6,10 @@ from ..attention import AfterRotation, Attention
 from ..decoder import Decoder
 from ..feed_forward import SwiGLU
 from ..layer import Layer, LayerSpec
-from ..moe import MoE, SoftmaxRouter
 from ..norm import RMSNorm
 from ..rope import RoPE
-from ..rope_scaling import NTKScaling
+from ..variants.moe import MoE, SoftmaxRouter
+from ..variants.rope_scaling import NTKScaling
 from .family import DecoderFamily
 from .llama import NAMES, entries, layer
 from .moe import BY_NAME, MOE_NAMES, moe_entries

@@ -9,14 +9,14 @@ import torch
 from ..attention import AllHeads, Attention
 from ..checkpoint_map import Tensors, Weight, joined, same
 from ..decoder import Decoder
-from ..delta_net import GatedDeltaNet
 from ..errors import ArchError
 from ..feed_forward import SwiGLU
 from ..layer import Layer
-from ..moe import MoE, SoftmaxRouter
 from ..norm import Norm, OffsetRMSNorm, RMSNorm
 from ..residual import ReorderedNorm
 from ..rope import RoPE
+from ..variants.delta_net import GatedDeltaNet
+from ..variants.moe import MoE, SoftmaxRouter
 from .family import DecoderFamily
 from .llama import NAMES, norm
 from .moe import BY_NAME, MOE_NAMES

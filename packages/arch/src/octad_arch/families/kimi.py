@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
-from ..delta_net import KimiDeltaAttention
 from ..feed_forward import SwiGLU
 from ..layer import Layer
-from ..mla import LatentAttention
-from ..moe import MoE, SigmoidRouter
 from ..norm import RMSNorm
 from ..rope import RoPE
+from ..variants.delta_net import KimiDeltaAttention
+from ..variants.mla import LatentAttention
+from ..variants.moe import MoE, SigmoidRouter
 from .deepseek import latent_attention, latent_entries
 from .family import DecoderFamily
 from .hybrids import mixers_of, three_convolutions

@@ -6,9 +6,9 @@ from typing import Any
 from ..checkpoint_map import Weight, same
 from ..decoder import Decoder
 from ..layer import MixerLayer
-from ..mamba2 import Mamba2
 from ..norm import RMSNorm
 from ..residual import PreNorm
+from ..variants.mamba2 import Mamba2
 from .family import DecoderFamily
 from .reading import Config, Entries, needed, refuse
 

@@ -10,11 +10,11 @@ from ..checkpoint_map import Tensors, Weight
 from ..decoder import Decoder
 from ..errors import require
 from ..layer import Layer
-from ..lightning import LightningAttention
-from ..moe import MoE, SoftmaxRouter
 from ..norm import RMSNorm
 from ..residual import NormedStream
 from ..rope import RoPE
+from ..variants.lightning import LightningAttention
+from ..variants.moe import MoE, SoftmaxRouter
 from .family import DecoderFamily
 from .llama import layer
 from .moe import MOE_NAMES, stored_experts

@@ -8,9 +8,9 @@ from ..checkpoint_map import Weight, same, stacked
 from ..decoder import Decoder
 from ..feed_forward import SwiGLU
 from ..layer import Layer
-from ..moe import MoE, SigmoidRouter, SoftmaxRouter
 from ..norm import RMSNorm
 from ..rope import RoPE
+from ..variants.moe import MoE, SigmoidRouter, SoftmaxRouter
 from .family import DecoderFamily
 from .llama import NAMES, layer, norm
 from .reading import Config, Entries, activation, activation_name, needed, refuse, rotary, rotary_entries

@@ -5,8 +5,8 @@ from typing import Any
 
 from ..activation import Activation, LearnedActivation, gelu, gelu_tanh, relu, relu_squared, silu
 from ..errors import ArchError, require
-from ..rope import RoPE
-from ..rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, Scaling, YaRN
+from ..rope import RoPE, Scaling
+from ..variants.rope_scaling import LinearScaling, Llama3Scaling, LongRoPE, YaRN
 
 Config = dict[str, Any]
 Entries = Mapping[str, Any]

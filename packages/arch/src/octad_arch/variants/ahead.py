@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .cost import UNCOUNTED, Cost
-from .decoder import Decoder, DecoderModel
-from .errors import require, require_positive
-from .layer import LayerSpec
-from .past import DynamicCache
+from ..cost import UNCOUNTED, Cost
+from ..decoder import Decoder, DecoderModel
+from ..errors import require, require_positive
+from ..layer import LayerSpec
+from ..past import DynamicCache
 
 
 class AheadSpec(Protocol):

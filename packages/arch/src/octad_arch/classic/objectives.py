@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from .errors import require
-from .loss_head import IGNORE_INDEX
+from octad_arch.errors import require
+from octad_arch.loss_head import IGNORE_INDEX
 
 
 class Masked(NamedTuple):

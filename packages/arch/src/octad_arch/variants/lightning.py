@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .activation import Activation, kept_numbers, silu
-from .context import Context, RotationKey
-from .cost import Cost, dense
-from .errors import require_positive
-from .linear import ResidualOutput
+from ..activation import Activation, kept_numbers, silu
+from ..context import Context, RotationKey
+from ..cost import Cost, dense
+from ..errors import require_positive
+from ..linear import ResidualOutput
+from ..norm import Norm, RMSNorm
 from .linear_attention import CHUNK, chunks_of, linear_attention, linear_attention_recurrent
-from .norm import Norm, RMSNorm
 from .recurrence import kept_by, split_heads
 
 

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context, RotationKey
-from .cost import Cost, dense
-from .errors import require, require_positive
-from .linear import ResidualOutput
+from ..context import Context, RotationKey
+from ..cost import Cost, dense
+from ..errors import require, require_positive
+from ..linear import ResidualOutput
 from .linear_attention import BLOCK, CHUNK, chunks_of, delta_rule, delta_rule_recurrent
 from .recurrence import (
     Kept,

@@ -6,10 +6,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import AfterRotation, AllHeads, Attention, AttentionModule
-from .context import Context
-from .cost import Cost
-from .errors import ArchError, require
+from ..attention import AfterRotation, AllHeads, Attention, AttentionModule
+from ..context import Context
+from ..cost import Cost
+from ..errors import ArchError, require
 
 
 @dataclass(frozen=True)

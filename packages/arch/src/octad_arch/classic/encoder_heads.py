@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, gelu
-from .building import Buildable
-from .cost import Cost, dense
-from .encoder import Encoder, EncoderModel
-from .errors import ArchError, require, require_positive
-from .initialization import Initialization
-from .norm import LayerNorm, Norm
+from octad_arch.activation import Activation, gelu
+from octad_arch.building import Buildable
+from octad_arch.cost import Cost, dense
+from octad_arch.encoder import Encoder, EncoderModel
+from octad_arch.errors import ArchError, require, require_positive
+from octad_arch.initialization import Initialization
+from octad_arch.norm import LayerNorm, Norm
 
 
 class EncoderHead(Protocol):

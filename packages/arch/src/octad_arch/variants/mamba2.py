@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context, RotationKey
-from .cost import Cost, dense
-from .errors import require, require_positive
-from .linear import ResidualOutput
+from ..context import Context, RotationKey
+from ..cost import Cost, dense
+from ..errors import require, require_positive
+from ..linear import ResidualOutput
 from .linear_attention import CHUNK, chunks_of, linear_attention, linear_attention_recurrent
 from .recurrence import ShortConvolution, inverse_softplus, kept_by, kept_by_convolution, split_heads, uniform, wide
 

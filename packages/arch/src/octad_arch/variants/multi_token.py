@@ -7,15 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..building import Buildable
+from ..context import context_of
+from ..cost import Cost, dense
+from ..decoder import Decoder
+from ..errors import require, require_positive
+from ..initialization import Initialization
+from ..layer import LayerSpec
+from ..norm import Norm, RMSNorm
 from .ahead import AheadModel, heads_cost
-from .building import Buildable
-from .context import context_of
-from .cost import Cost, dense
-from .decoder import Decoder
-from .errors import require, require_positive
-from .initialization import Initialization
-from .layer import LayerSpec
-from .norm import Norm, RMSNorm
 
 
 @dataclass(frozen=True)

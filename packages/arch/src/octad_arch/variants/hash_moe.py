@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context
-from .cost import Cost, dense
-from .errors import ArchError, require, require_positive
+from ..context import Context
+from ..cost import Cost, dense
+from ..errors import ArchError, require, require_positive
 from .moe import MoE, MoEModule, SigmoidRouter
 
 

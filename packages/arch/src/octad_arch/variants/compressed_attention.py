@@ -7,16 +7,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .cache import AttentionBias, ListCache
+from ..cache import AttentionBias, ListCache
+from ..context import Context, Rotary, RotationKey
+from ..cost import Cost, dense
+from ..errors import require, require_positive
+from ..linear import ResidualOutput
+from ..mixing import mix, self_attention
+from ..norm import RMSNorm
+from ..rope import RoPE, Rotation
 from .compressor import Compressor, turn_last
-from .context import Context, Rotary, RotationKey
-from .cost import Cost, dense
-from .errors import require, require_positive
 from .indexer import Selection, chosen_by, index_scores
-from .linear import ResidualOutput
-from .mixing import mix, self_attention
-from .norm import RMSNorm
-from .rope import RoPE, Rotation
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,16 @@
 """Stretching rotary embeddings to contexts longer than those they were trained on: what becomes of each frequency.
 
-Every scaling is a value with `frequencies(plain)` and an `attention_factor` that multiplies cosines and sines.
+Every scaling is a `Scaling`, given as `RoPE(scaling=...)`.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .errors import ArchError, require, require_positive
-
-
-class Scaling(Protocol):
-    """A value that changes the frequencies of a rotary embedding."""
-
-    @property
-    def attention_factor(self) -> float:
-        """Factor of cosines and sines."""
-        ...
-
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
-        """The new frequencies, in radians a position, from theta**(-2i / channels)."""
-        ...
+from ..errors import ArchError, require, require_positive
 
 
 @dataclass(frozen=True)
@@ -45,7 +31,7 @@ class LinearScaling:
         """1."""
         return 1.0
 
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """All by the same factor."""
         return plain / self.factor
 
@@ -73,7 +59,7 @@ class TurnedShare:
         """1."""
         return 1.0
 
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """The fast ones, divided."""
         turns = torch.arange(len(plain), device=plain.device) < int(self.share * len(plain))
         return plain * turns / self.factor
@@ -97,7 +83,7 @@ class NTKScaling:
         """1."""
         return 1.0
 
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """Those of a larger theta."""
         pairs = len(plain)
         require(pairs > 1, "NTK scaling needs at least 4 channels to rotate")
@@ -130,7 +116,7 @@ class Llama3Scaling:
         """1."""
         return 1.0
 
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """Mixed: s * f + (1 - s) * f / factor, s rising from 0 to 1 with the waves a context holds."""
         waves = self.original_context * plain / (2 * math.pi)
         share = ((waves - self.low) / (self.high - self.low)).clamp(0, 1)
@@ -167,7 +153,7 @@ class YaRN:
             return self.attention
         return 1.0 if self.factor <= 1 else 0.1 * math.log(self.factor) + 1.0
 
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
+    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """A ramp over the pairs between the two borders."""
         channels = 2 * len(plain)
 
@@ -218,20 +204,16 @@ class LongRoPE:
             return self.attention
         return 1.0 if self.factor <= 1 else math.sqrt(1 + math.log(self.factor) / math.log(self.original_context))
 
-    def frequencies(self, plain: Float[Tensor, "pairs"], theta: float) -> Float[Tensor, "pairs"]:
-        """Those of short rows."""
-        return self._divided(plain, self.short)
-
-    def frequencies_at(
-        self, plain: Float[Tensor, "pairs"], positions: Int[Tensor, "... seq"]
-    ) -> Float[Tensor, "... 1 pairs"]:
+    def frequencies(
+        self, plain: Float[Tensor, "pairs"], theta: float, positions: Int[Tensor, "... seq"]
+    ) -> Float[Tensor, "... pairs"]:
         """Those of each row, by the largest of its positions.
 
         Raises:
             ArchError: a row that starts after position 0 passes the border.
         """
         if not positions.numel():
-            return self.frequencies(plain, 0.0)
+            return self._divided(plain, self.short)
         last = positions.amax(-1, keepdim=True)
         first = positions.masked_fill(positions < 0, torch.iinfo(positions.dtype).max).amin(-1, keepdim=True)
         is_long = last >= self.original_context

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context, RotationKey
-from .cost import Cost, dense
-from .errors import ArchError
-from .layer import LayerSpec
+from ..context import Context, RotationKey
+from ..cost import Cost, dense
+from ..errors import ArchError
+from ..layer import LayerSpec
 
 
 @dataclass(frozen=True)

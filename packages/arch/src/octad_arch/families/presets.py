@@ -4,20 +4,20 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from .activation import relu
-from .attention import Attention
-from .cross_attention import CrossAttention
-from .decoder import Decoder
-from .encoder import Encoder
-from .encoder_decoder import EncoderDecoder
-from .errors import require, require_positive
-from .feed_forward import MLP, SwiGLU
-from .layer import Layer
-from .ngpt import SphereGLU, SphereStep, UnitNorm
-from .norm import LayerNorm, RMSNorm
-from .position import LearnedPositions, SinusoidalPositions
-from .residual import PostNorm
-from .rope import RoPE
+from ..activation import relu
+from ..attention import Attention
+from ..cross_attention import CrossAttention
+from ..decoder import Decoder
+from ..encoder import Encoder
+from ..encoder_decoder import EncoderDecoder
+from ..errors import require, require_positive
+from ..feed_forward import MLP, SwiGLU
+from ..layer import Layer
+from ..norm import LayerNorm, RMSNorm
+from ..position import LearnedPositions, SinusoidalPositions
+from ..residual import PostNorm
+from ..rope import RoPE
+from ..variants.ngpt import SphereGLU, SphereStep, UnitNorm
 
 
 def qwen3_decoder(

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context, Rotary, RotationKey
-from .cost import Cost, dense
-from .errors import require, require_positive
-from .linear import ResidualOutput
-from .mixing import self_attention
-from .rope import RoPE
+from ..context import Context, Rotary, RotationKey
+from ..cost import Cost, dense
+from ..errors import require, require_positive
+from ..linear import ResidualOutput
+from ..mixing import self_attention
+from ..rope import RoPE
 
 
 @dataclass(frozen=True)

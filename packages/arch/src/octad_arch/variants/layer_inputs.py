@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import Activation, gelu_tanh, kept_numbers
-from .context import Context, RotationKey
-from .cost import Cost, dense
-from .errors import ArchError, require_positive
-from .layer import Layer, Mixer
-from .norm import Norm, RMSNorm
+from ..activation import Activation, gelu_tanh, kept_numbers
+from ..context import Context, RotationKey
+from ..cost import Cost, dense
+from ..errors import ArchError, require_positive
+from ..layer import Layer, Mixer
+from ..norm import Norm, RMSNorm
 
 _NOTE = "layer_inputs"
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .cache import StateCache
-from .context import Context
-from .errors import ArchError
+from ..cache import StateCache
+from ..context import Context
+from ..errors import ArchError
 
 Read = Callable[[str], Tensor | None]
 

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .errors import require
+from ..errors import require
+from ..parts import part
 
 CHUNK, BLOCK = 64, 16
 
@@ -51,6 +52,7 @@ def linear_attention_recurrent(
     return _stack(read, v).to(dtype), S_BHKV
 
 
+@part("linear_attention")
 def linear_attention(
     q: Float[Tensor, "batch heads seq d_key"],
     k: Float[Tensor, "batch heads seq d_key"],
@@ -111,6 +113,7 @@ def delta_rule_recurrent(
     return _stack(read, v).to(dtype), S_BHKV
 
 
+@part("delta_rule")
 def delta_rule(
     q: Float[Tensor, "batch heads seq d_key"],
     k: Float[Tensor, "batch heads seq d_key"],

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .cost import Cost, dense
-from .feed_forward import SwiGLU
+from ..cost import Cost, dense
+from ..feed_forward import SwiGLU
+from ..norm import RMSNorm
 from .moe import Choice, MoE, MoEModule
-from .norm import RMSNorm
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .cache import AttentionBias
-from .context import Context, Rotary, RotationKey
-from .cost import Cost, dense
-from .errors import require_positive
+from ..cache import AttentionBias
+from ..context import Context, Rotary, RotationKey
+from ..cost import Cost, dense
+from ..errors import require_positive
+from ..linear import ResidualOutput
+from ..mixing import self_attention
+from ..norm import Norm, RMSNorm
+from ..rope import RoPE
 from .indexer import Indexer
-from .linear import ResidualOutput
-from .mixing import self_attention
-from .norm import Norm, RMSNorm
-from .rope import RoPE
 
 
 @dataclass(frozen=True)

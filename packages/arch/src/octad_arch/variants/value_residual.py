@@ -4,35 +4,25 @@ All are a `ValueMix`, given as `Attention(value_mix=...)`. What a cache keeps ar
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .context import Context
-from .cost import Cost, dense
-from .errors import ArchError, require, require_positive
-from .norm import Norm
+from ..context import Context
+from ..cost import Cost, dense
+from ..errors import ArchError, require, require_positive
+from ..norm import Norm
 
 _NOTE = "first_value"
-
-
-class ValueMix(Protocol):
-    """A value that builds what stands between the value map and the attention."""
-
-    def build(self, d_model: int, num_kv_heads: int, d_head: int) -> nn.Module:
-        """The module `(v, x, context) -> v`: v (batch, kv_heads, seq, d_head), x the input of the attention."""
-        ...
-
-    def cost(self, d_model: int, num_kv_heads: int, d_head: int) -> Cost:
-        """What it adds to the model."""
-        ...
 
 
 @dataclass(frozen=True)
 class KeepValue:
     """v, kept as v_1 for every `ValueResidual` after it: for the first layer."""
+
+    keeps_values: ClassVar = True
 
     def build(self, d_model: int, num_kv_heads: int, d_head: int) -> "KeepValueModule":
         """The module, without parameters."""

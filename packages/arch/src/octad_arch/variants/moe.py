@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .activation import (
+from ..activation import (
     Activation,
     Gating,
     LearnedActivation,
@@ -20,9 +20,9 @@ from .activation import (
     sigmoid,
     silu,
 )
-from .cost import Cost, dense
-from .errors import ArchError, require, require_positive
-from .feed_forward import SwiGLU
+from ..cost import Cost, dense
+from ..errors import ArchError, require, require_positive
+from ..feed_forward import SwiGLU
 
 
 class Choice(NamedTuple):

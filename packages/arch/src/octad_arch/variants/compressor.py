@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from .cache import AttentionCache, ListCache, StateCache
-from .context import Context, Rotary
-from .cost import Cost, dense
-from .errors import ArchError, require_positive
-from .norm import Norm, RMSNorm
-from .rope import RoPE, Rotation
+from ..cache import AttentionCache, ListCache, StateCache
+from ..context import Context, Rotary
+from ..cost import Cost, dense
+from ..errors import ArchError, require_positive
+from ..norm import Norm, RMSNorm
+from ..rope import RoPE, Rotation
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ class CompressorModule(nn.Module):
         c, z = tokens_BGMF.chunk(2, -1)
         z = z + self.place_bias
         if self.spec.overlaps:
-            c, z, is_filled_BGM = _overlapped(c, -1), _overlapped(z, -1), _overlapped(is_filled_BGM, None)
+            c, z = _overlapped(*c.chunk(2, -1)), _overlapped(*z.chunk(2, -1))
+            is_filled_BGM = _overlapped(is_filled_BGM, is_filled_BGM)
         is_closed = is_filled_BGM[..., -1, None, None]
         z = z.masked_fill(~is_filled_BGM[..., None], -torch.inf).masked_fill(~is_closed, 0.0)
         weights = z.softmax(2, dtype=torch.promote_types(z.dtype, torch.float32)).to(c.dtype)
@@ -184,10 +185,9 @@ def _windows(given: Tensor, places: Tensor, count: int, rate: int) -> tuple[Tens
     return grid[:, :-1].reshape(batch, count, rate, channels), is_filled[:, :-1].reshape(batch, count, rate)
 
 
-def _overlapped(x: Tensor, halves: int | None) -> Tensor:
-    """Every window behind the first with the one before it, of which the first half of the axis `halves` counts."""
-    first, second = (x, x) if halves is None else x.chunk(2, halves)
-    return torch.cat((first[:, :-1], second[:, 1:]), 2)
+def _overlapped(former: Tensor, own: Tensor) -> Tensor:
+    """Every window behind the first, with what it reads of the one before it in front of its own."""
+    return torch.cat((former[:, :-1], own[:, 1:]), 2)
 
 
 def _latest(held: Tensor, tokens: Tensor, positions: Tensor, last: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .cost import Cost, dense
-from .errors import ArchError, require, require_positive
-from .norm import Norm
+from ..cost import Cost, dense
+from ..errors import ArchError, require, require_positive
+from ..norm import Norm
 
 
 @dataclass(frozen=True)

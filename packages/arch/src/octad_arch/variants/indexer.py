@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .cache import ListCache
-from .context import Context, Rotary, RotationKey
-from .cost import Cost, dense
-from .errors import ArchError, require_positive
-from .norm import LayerNorm, Norm
-from .rope import RoPE
+from ..cache import ListCache
+from ..context import Context, Rotary, RotationKey
+from ..cost import Cost, dense
+from ..errors import ArchError, require_positive
+from ..norm import LayerNorm, Norm
+from ..rope import RoPE
 
 
 @dataclass(frozen=True)
