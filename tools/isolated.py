@@ -4,6 +4,7 @@
     python tools/isolated.py octad-arch octad      # some
     python tools/isolated.py --imports-only        # only look whether all that their modules import is there
     python tools/isolated.py --imports-of octad    # the same for this one, and the tests of all others
+    python tools/isolated.py --jobs 2              # two members at a time, each one's output when it is done
 
 A package that imports what it does not declare fails here, although the whole workspace's tests pass.
 """
@@ -14,6 +15,7 @@ import argparse
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from workspace import ROOT, Member, members
 
@@ -50,22 +52,40 @@ def commands(member: Member, imports_only: bool) -> dict[str, list[str]]:
     return {"imports": imports} if imports_only else {"imports": imports, "tests": tests}
 
 
+def check(member: Member, imports_only: bool, is_shown: bool) -> tuple[list[str], str]:
+    """The kinds of a member's runs that failed, and what they wrote where it is not shown as it comes."""
+    start, failed, written = time.monotonic(), list[str](), list[str]()
+    for kind, run in commands(member, imports_only).items():
+        pipe = None if is_shown else subprocess.PIPE
+        result = subprocess.run(run, cwd=ROOT, stdout=pipe, stderr=pipe and subprocess.STDOUT, text=True)
+        failed += [f"{member.name} ({kind})"] if result.returncode else []
+        written.append(result.stdout or "")
+    return failed, f"{''.join(written)}{member.name}: {time.monotonic() - start:.1f} s"
+
+
 def main() -> None:
     """Run them all, name every failure at the end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="PACKAGE")
     parser.add_argument("--imports-only", action="store_true")
     parser.add_argument("--imports-of", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N")
     args = parser.parse_args()
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs}; at least one member is tested at a time")
     everyone = members()
     if unknown := {*args.names, *args.imports_of} - set(everyone):
         parser.error(f"no such package: {', '.join(sorted(unknown))}; there are {', '.join(everyone)}")
-    failed = []
-    for name in args.names or everyone:
-        start = time.monotonic()
-        runs = commands(everyone[name], args.imports_only or name in args.imports_of)
-        failed += [f"{name} ({kind})" for kind, run in runs.items() if subprocess.run(run, cwd=ROOT).returncode]
-        print(f"{name}: {time.monotonic() - start:.1f} s", flush=True)
+    failed = list[str]()
+    with ThreadPoolExecutor(args.jobs) as pool:
+        runs = [
+            pool.submit(check, everyone[name], args.imports_only or name in args.imports_of, args.jobs == 1)
+            for name in args.names or everyone
+        ]
+        for run in runs:
+            lost, written = run.result()
+            failed += lost
+            print(written, flush=True)
     if failed:
         sys.exit("failed alone: " + "; ".join(failed))
 

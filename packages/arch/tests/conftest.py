@@ -13,6 +13,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """A test draws the same numbers whichever tests ran before it, or beside it in another process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def kept_a_token():
     """(model, length, vocab_size) -> numbers that autograd keeps: the measure of `Cost.activation_elements`.
