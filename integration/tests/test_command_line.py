@@ -11,17 +11,27 @@ def octad(*arguments, cwd=None):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
+# What needs no torch does not wait the seconds that its import takes.
+WITHOUT_TORCH = """
+import sys
+sys.argv[0] = "octad"
+from octad.__main__ import main
+try:
+    main()
+finally:
+    assert not {"torch", "accelerate", "numpy"} & set(sys.modules)
+"""
+
+
+def octad_without_torch(*arguments, cwd=None):
+    command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda a: " ".join(a) or "octad")
 def test_help_answers_without_torch(arguments):
-    code = (
-        "import sys; sys.argv = ['octad', *sys.argv[1:]]\n"
-        "from octad.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit as e: assert not e.code, e.code\n"
-        "assert not {'torch', 'accelerate', 'numpy'} & set(sys.modules)"
-    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code, *arguments, "--help"], capture_output=True, text=True)
+    done = octad_without_torch(*arguments, "--help")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
@@ -33,6 +43,19 @@ def test_help_answers_without_torch(arguments):
     [
         (["run", "nowhere.toml"], "no such file"),
         (["run", "quickstart", "--set", "sft.second=3"], "did you mean sft.seconds"),
+        (["quickstart", "--set", "pretrain.seconds=soon"], "pretrain.seconds"),
+        (["run", ".", "--out", "elsewhere"], "leave --out away"),
+    ],
+)
+def test_error_in_what_was_asked_is_told_without_torch(arguments, words, tmp_path):
+    done = octad_without_torch(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("octad: ") and words in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         (["run", "quickstart", "--until", "supper"], "there is no such stage"),
         (["quickstart", "--corpus", "nowhere"], "nowhere"),
     ],

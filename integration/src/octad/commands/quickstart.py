@@ -25,13 +25,16 @@ def quickstart(
     set_
         Change a value of the recipe, in TOML's spelling: `--set pretrain.seconds=60`. May be repeated.
     """
-    from octad.main_job import carry_out
     from octad.recipe_files import load_recipe, toml_string
 
     overrides = [*(set_ or [])]
     if corpus is not None:
         overrides.insert(0, f"corpus.source={toml_string(source(corpus))}")
-    carry_out(load_recipe("quickstart", overrides), out or Path("runs") / "quickstart")
+    recipe = load_recipe("quickstart", overrides)  # an error in it is told before torch is loaded
+
+    from octad.main_job import carry_out
+
+    carry_out(recipe, out or Path("runs") / "quickstart")
 
 
 def source(corpus: Path) -> str:

@@ -32,15 +32,18 @@ def run(
         Stop after this stage.
     """
     from octad.errors import OctadError
-    from octad.main_job import carry_out
     from octad.recipe_files import load_recipe, shipped_recipes
-    from octad.run_folder import RunFolder
 
     folder = Path(recipe)
-    if folder.is_dir() and not (recipe in shipped_recipes() and not (folder / "run.json").exists()):
-        if out is not None:
-            raise OctadError(f"{recipe} is a run to continue where it is; leave --out away")
+    is_run = folder.is_dir() and not (recipe in shipped_recipes() and not (folder / "run.json").exists())
+    if is_run and out is not None:
+        raise OctadError(f"{recipe} is a run to continue where it is; leave --out away")
+    resolved = None if is_run else load_recipe(recipe, set_ or [])  # an error in it is told before torch is loaded
+
+    from octad.main_job import carry_out
+    from octad.run_folder import RunFolder
+
+    if resolved is None:
         carry_out(RunFolder(folder).recipe(set_ or []), folder, until)
     else:
-        resolved = load_recipe(recipe, set_ or [])
         carry_out(resolved, out or Path("runs") / resolved.name, until)
