@@ -3,7 +3,7 @@
     python tools/isolated.py                       # all members
     python tools/isolated.py octad-arch octad      # some
     python tools/isolated.py --imports-only        # only look whether all that their modules import is there
-    python tools/isolated.py --imports-of octad    # the same for this one, and the tests of all others
+    python tools/isolated.py --imports-of octad    # the same for these, and the tests of all others
     python tools/isolated.py --jobs 2              # two members at a time, each one's output when it is done
 
 A package that imports what it does not declare fails here, although the whole workspace's tests pass.
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="PACKAGE")
     parser.add_argument("--imports-only", action="store_true")
-    parser.add_argument("--imports-of", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--imports-of", nargs="+", default=[], metavar="PACKAGE")
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
     args = parser.parse_args()
     if args.jobs < 1:
