@@ -75,7 +75,7 @@ def replace_by_gradient(
         total += sums.log().sum()
         powers.mul_(scale / sums).scatter_add_(1, index, torch.full_like(own, -scale))
         if softcap is not None:
-            torch.addcmul(powers, powers, wide.square_(), value=-1.0, out=piece)
+            torch.ops.aten.tanh_backward.grad_input(powers, wide, grad_input=piece)  # times 1 - tanh²
         elif powers is not piece:
             piece.copy_(powers)
     return total
