@@ -76,7 +76,11 @@ def test_readme_code_runs(readme, tmp_path):
     if readme.parent != ROOT:
         assert blocks, f"{readme.relative_to(ROOT)} shows no code"
     # One process, since torch takes seconds to import; each block by itself, as a reader copies it.
-    code = "import sys\nfor block in sys.argv[1:]:\n    exec(block, {'__name__': '__main__'})"
+    code = (
+        "import sys\n"
+        "for number, block in enumerate(sys.argv[1:], 1):\n"
+        "    exec(compile(block, f'block {number}', 'exec'), {'__name__': '__main__'})"
+    )
     done = subprocess.run([sys.executable, "-c", code, *blocks], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, f"{readme.relative_to(ROOT)}:\n{done.stderr}"
 

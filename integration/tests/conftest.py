@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("octad", deadline=None)  # a busy machine is no failure
+settings.load_profile("octad")
 
 TINY = [
     "tokenizer.vocab_size=280",

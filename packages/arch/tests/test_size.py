@@ -12,8 +12,14 @@ PACKAGE = Path(octad_arch.__file__).parent
 CORE = 2500
 LONGEST = 60
 # Reading and writing checkpoints and the wrapper for transformers: of the root's files those that are not the core.
-EXCHANGE = {"checkpoint_map", "generation_cache", "hugging_face", "serialization"} | {
-    f"transformers_{part}" for part in ("backbone", "config", "model")
+EXCHANGE = {
+    "checkpoint_map",
+    "generation_cache",
+    "hugging_face",
+    "serialization",
+    "transformers_backbone",
+    "transformers_config",
+    "transformers_model",
 }
 # Whole models and a cache, which are no variants.
 MODELS = {"DecoderModel", "OctadForCausalLM", "DynamicCache"}

@@ -2,7 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from octad_data import Document
+
+settings.register_profile("octad_data", deadline=None)  # a busy machine is no failure
+settings.load_profile("octad_data")
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 

@@ -5,8 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import settings
 from octad_infer import AttentionCache
 from torch import Tensor, nn
+
+settings.register_profile("octad_infer", deadline=None)  # a busy machine is no failure
+settings.load_profile("octad_infer")
 
 torch.set_num_threads(1)
 

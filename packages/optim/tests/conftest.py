@@ -2,7 +2,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor, nn
+
+settings.register_profile("octad_optim", deadline=None)  # a busy machine is no failure
+settings.load_profile("octad_optim")
 
 Optimizer = torch.optim.Optimizer
 

@@ -1,6 +1,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("octad_scaling", deadline=None)  # a busy machine is no failure
+settings.load_profile("octad_scaling")
 
 
 @pytest.fixture(scope="session")

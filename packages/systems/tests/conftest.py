@@ -5,9 +5,13 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import settings
 from octad_systems import TransformerShape
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+settings.register_profile("octad_systems", deadline=None)  # a busy machine is no failure
+settings.load_profile("octad_systems")
 
 
 class Block(nn.Module):

@@ -17,13 +17,13 @@ from .embedding import embed
 from .errors import require, require_positive
 from .gains import Gains
 from .initialization import Initialization
-from .layer import LayerSpec
+from .layer import LayerInputsSpec, LayerSpec
 from .logit_passes import soft_cap
 from .loss_head import IGNORE_INDEX, linear_cross_entropy, token_log_probs
 from .memory import Memory
 from .norm import Norm, RMSNorm
 from .position import AbsolutePosition
-from .stream import LayerInputsSpec, Stream
+from .stream import Stream
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .context import Context, RotationKey
@@ -59,6 +59,28 @@ class LayerSpec(Protocol):
         ...
 
     def cost(self, d_model: int, context_length: int) -> Cost:
+        """What it adds to the model."""
+        ...
+
+
+class LayerInputsModule(Protocol):
+    """What reads the tokens of a pass before its layers do."""
+
+    def __call__(
+        self, tokens: Int[Tensor, "batch seq"], x: Float[Tensor, "batch seq d_model"], context: Context
+    ) -> None:
+        """Leave in `context.notes` what the layers read; x is the embedded input."""
+        ...
+
+
+class LayerInputsSpec(Protocol):
+    """A value that builds what gives every layer an input besides the stream, such as `LayerInputs`."""
+
+    def build(self, d_model: int, num_layers: int) -> LayerInputsModule:
+        """The module, an `nn.Module`."""
+        ...
+
+    def cost(self, d_model: int, num_layers: int) -> Cost:
         """What it adds to the model."""
         ...
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CACHED_ELEMENTS = 1 << 18  # 1 MB of float32 logits stays in a core's own cache from pass to pass
-MAX_PLAIN_CAP = 60.0  # e^60, summed over any vocabulary, is within float32: no need to look for the largest logit
+MAX_PLAIN_CAP = 60.0  # e^-60 and a vocabulary of e^60 are within float32: no need to look for the largest logit
 
 
 def soft_cap(logits: Float[Tensor, "..."], softcap: float | None) -> Float[Tensor, "..."]:

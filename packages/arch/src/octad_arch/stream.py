@@ -1,11 +1,10 @@
-"""What a `Decoder` may be given beside its layers: another kind of stream, and inputs for every layer."""
+"""The seam for a residual stream of more than one vector a token."""
 
 from typing import Protocol
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from .context import Context
 from .cost import Cost
 
 
@@ -34,27 +33,5 @@ class Stream(Protocol):
         ...
 
     def cost(self, d_model: int) -> Cost:
-        """What it adds to the model."""
-        ...
-
-
-class LayerInputsModule(Protocol):
-    """What reads the tokens of a pass before its layers do."""
-
-    def __call__(
-        self, tokens: Int[Tensor, "batch seq"], x: Float[Tensor, "batch seq d_model"], context: Context
-    ) -> None:
-        """Leave in `context.notes` what the layers read; x is the embedded input."""
-        ...
-
-
-class LayerInputsSpec(Protocol):
-    """A value that builds what gives every layer an input besides the stream, such as `LayerInputs`."""
-
-    def build(self, d_model: int, num_layers: int) -> LayerInputsModule:
-        """The module, an `nn.Module`."""
-        ...
-
-    def cost(self, d_model: int, num_layers: int) -> Cost:
         """What it adds to the model."""
         ...

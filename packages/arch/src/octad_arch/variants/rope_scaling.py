@@ -5,6 +5,7 @@ Every scaling is a `Scaling`, given as `RoPE(scaling=...)`.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -21,15 +22,12 @@ class LinearScaling:
         factor: by which the context grows, > 0.
     """
 
+    attention_factor: ClassVar = 1.0
+
     factor: float
 
     def __post_init__(self) -> None:
         require_positive(factor=self.factor)
-
-    @property
-    def attention_factor(self) -> float:
-        """1."""
-        return 1.0
 
     def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """All by the same factor."""
@@ -47,17 +45,14 @@ class TurnedShare:
         factor: by which the context grows, > 0.
     """
 
+    attention_factor: ClassVar = 1.0
+
     share: float
     factor: float = 1.0
 
     def __post_init__(self) -> None:
         require_positive(share=self.share, factor=self.factor)
         require(self.share <= 1, f"share={self.share} of the pairs cannot turn; use at most 1")
-
-    @property
-    def attention_factor(self) -> float:
-        """1."""
-        return 1.0
 
     def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """The fast ones, divided."""
@@ -73,15 +68,12 @@ class NTKScaling:
         factor: by which the context grows, > 0.
     """
 
+    attention_factor: ClassVar = 1.0
+
     factor: float
 
     def __post_init__(self) -> None:
         require_positive(factor=self.factor)
-
-    @property
-    def attention_factor(self) -> float:
-        """1."""
-        return 1.0
 
     def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """Those of a larger theta."""
@@ -102,6 +94,8 @@ class Llama3Scaling:
         original_context: tokens of the first training.
     """
 
+    attention_factor: ClassVar = 1.0
+
     factor: float = 8.0
     low: float = 1.0
     high: float = 4.0
@@ -110,11 +104,6 @@ class Llama3Scaling:
     def __post_init__(self) -> None:
         require_positive(factor=self.factor, low=self.low, original_context=self.original_context)
         require(self.high > self.low, f"high={self.high} must be above low={self.low}")
-
-    @property
-    def attention_factor(self) -> float:
-        """1."""
-        return 1.0
 
     def frequencies(self, plain: Float[Tensor, "pairs"], theta: float, positions: Tensor) -> Float[Tensor, "pairs"]:
         """Mixed: s * f + (1 - s) * f / factor, s rising from 0 to 1 with the waves a context holds."""
