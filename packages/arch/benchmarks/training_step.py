@@ -1,9 +1,13 @@
 """Forward and backward of a 10.5M-parameter decoder, ours against Hugging Face's: equal weights, interleaved rounds.
 
+Ours as it is, with its layers compiled, and that with the kernels of octad-systems in the place of its attention and of
+the loss of its logits.
+
 Usage: python benchmarks/training_step.py [--model nanochat] [--dtype bfloat16]
 """
 
 import argparse
+import functools
 import json
 import platform
 import statistics
@@ -15,7 +19,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from octad_arch import load_pretrained
+from octad_arch import PARTS, linear_cross_entropy, load_pretrained, replace_parts
+from octad_arch.logit_passes import replace_by_gradient
 
 
 def cpu_seconds(loss, model):
@@ -47,14 +52,28 @@ def nanochat(context):
     return transformers.NanoChatForCausalLM(transformers.NanoChatConfig(**SHAPE, max_position_embeddings=context))
 
 
+def plug_in_kernels(model):
+    """Those of octad-systems in the place of the model's own functions."""
+    from octad_systems.kernels import attention_or, logits_to_gradient_or
+
+    to_gradient = logits_to_gradient_or(replace_by_gradient)
+    replace_parts(
+        model,
+        self_attention=attention_or(PARTS["self_attention"]),
+        head_loss=functools.partial(linear_cross_entropy, to_gradient=to_gradient),
+    )
+
+
 def contenders(rival, batch, dtype):
     """Name, model and loss of each, with equal weights on equal tokens."""
     theirs = rival.to(dtype).train()
     context = theirs.config.max_position_embeddings
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_pretrained(folder)
-        ours, compiled = load_pretrained(folder), load_pretrained(folder)
+        ours, compiled, with_kernels = (load_pretrained(folder) for _ in range(3))
+    plug_in_kernels(with_kernels)
     compiled.compile_layers()
+    with_kernels.compile_layers()
     tokens = torch.randint(8192, (batch, context + 1), generator=torch.Generator().manual_seed(0))
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
 
@@ -68,6 +87,7 @@ def contenders(rival, batch, dtype):
     return {
         "ours": (loss_of(ours), ours),
         "compiled": (loss_of(compiled), compiled),
+        "kernels": (loss_of(with_kernels), with_kernels),
         "hugging_face": (loss_of_theirs, theirs),
     }
 
@@ -92,7 +112,7 @@ def main():
             elapsed, value = cpu_seconds(loss, model)
             times[name].append(elapsed)
             losses.append(value)
-        torch.testing.assert_close(torch.tensor(losses), torch.full((3,), losses[0]), rtol=rounding, atol=0)
+        torch.testing.assert_close(torch.tensor(losses), torch.full((len(losses),), losses[0]), rtol=rounding, atol=0)
     rates = {name: [options.batch * options.context / t for t in values[1:]] for name, values in times.items()}
     medians = {name: statistics.median(values) for name, values in rates.items()}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
@@ -106,6 +126,7 @@ def main():
         "rival_median": round(medians["hugging_face"], 1),
         "ratio": round(medians["ours"] / medians["hugging_face"], 3),
         "ratio_compiled": round(medians["compiled"] / medians["hugging_face"], 3),
+        "ratio_kernels": round(medians["kernels"] / medians["hugging_face"], 3),
         "shape": {"parameters": sum(p.numel() for p in runners["ours"][1].parameters()), **vars(options)},
         "machine": f"{platform.machine()}, {options.threads} threads, shared",
         "commit": commit.stdout.strip(),

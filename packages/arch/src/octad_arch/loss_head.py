@@ -7,6 +7,7 @@ The logits of a row are z = cap(hidden @ weightᵀ + bias), cap(z) = softcap tan
 1 - (cap(z) / softcap)²; both the bias and the cap may be absent.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import torch
@@ -34,6 +35,7 @@ def linear_cross_entropy(
     *,
     bias: Float[Tensor, "vocab"] | None = None,
     softcap: float | None = None,
+    to_gradient: Callable[..., Tensor] = replace_by_gradient,
 ) -> Float[Tensor, "..."]:
     """-log softmax(cap(hidden @ weightᵀ + bias))[target], reduced over the targets that are not `ignore_index`.
 
@@ -52,6 +54,7 @@ def linear_cross_entropy(
         chunk: rows at a time; None fits the cache of the processor.
         bias: added to every row's logits.
         softcap: logits become softcap * tanh(logits / softcap), > 0.
+        to_gradient: a kernel for a CPU in the place of `replace_by_gradient`, for "mean" and "sum".
 
     Returns:
         The loss in float32, or float64 where hidden is.
@@ -72,7 +75,9 @@ def linear_cross_entropy(
         rows, targets = rows[kept], targets[kept]
     _check_range(targets, len(weight))
     scale = 1.0 if reduction == "sum" else 1.0 / max(len(targets), 1)
-    loss: Tensor = _SummedLoss.apply(rows, weight, bias, targets, scale, softcap, _chunk_rows(chunk, weight))
+    loss: Tensor = _SummedLoss.apply(
+        rows, weight, bias, targets, scale, softcap, _chunk_rows(chunk, weight), to_gradient
+    )
     return loss
 
 
@@ -192,8 +197,10 @@ def _chunk_rows(chunk: int | None, weight: Tensor) -> int:
 class _Gradients:
     """Of the rows, the matrix and the bias of a head, added up chunk by chunk; None where none is needed."""
 
-    def __init__(self, rows: Tensor, weight: Tensor, bias: Tensor | None, needed: tuple[bool, ...]) -> None:
-        wide = wide_type(weight.dtype)  # enough to add up many chunks
+    def __init__(
+        self, rows: Tensor, weight: Tensor, bias: Tensor | None, needed: tuple[bool, ...], chunk: int
+    ) -> None:
+        wide = wide_type(weight.dtype) if len(rows) > chunk else weight.dtype  # enough to add up many chunks
         self.inputs = rows, weight
         self.rows = torch.empty_like(rows) if needed[0] else None
         self.is_written = wide != weight.dtype or len(rows) == 0  # otherwise by the first product
@@ -239,9 +246,10 @@ class _SummedLoss(torch.autograd.Function):
         scale: float,
         softcap: float | None,
         chunk: int,
+        to_gradient: Callable[..., Tensor],
     ) -> Tensor:
         total = torch.zeros((), dtype=wide_type(rows.dtype), device=rows.device)
-        gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
+        gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad, chunk)
         room = rows.new_empty(min(chunk, len(rows)), len(weight))
         for start in range(0, len(rows), chunk):
             span = slice(start, start + chunk)
@@ -251,7 +259,7 @@ class _SummedLoss(torch.autograd.Function):
             if logits.is_cuda:
                 loss, logits = fused_loss()(logits, targets[span], scale, softcap)
             else:
-                loss = replace_by_gradient(logits, targets[span], scale, softcap)
+                loss = to_gradient(logits, targets[span], scale, softcap)
             total += loss
             gradients.add(span, logits)
         ctx.save_for_backward(*gradients.all())
@@ -261,7 +269,7 @@ class _SummedLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if saved is None else saved * grad.to(saved.dtype) for saved in ctx.saved_tensors)
-        return *scaled, None, None, None, None
+        return *scaled, None, None, None, None, None
 
 
 class _TokenLogProbs(torch.autograd.Function):
@@ -299,7 +307,7 @@ class _TokenLogProbs(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_log_probs: Tensor, grad_entropies: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, bias, targets, entropies = ctx.saved_tensors
-        gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad)
+        gradients = _Gradients(rows, weight, bias, ctx.needs_input_grad, ctx.chunk)
         for start in range(0, len(rows), ctx.chunk):
             span = slice(start, start + ctx.chunk)
             capped = _capped_logits(rows[span], weight, bias, ctx.softcap)

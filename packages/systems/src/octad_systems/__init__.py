@@ -5,6 +5,7 @@
   model of that shape costs, from numbers alone.
 - `measure_peak`, `roofline`, `StepMeter`: what this device can do, the least time of a piece of work, a run's pace.
 - `machine`, `compute_dtype`, `resident_bytes`, `free_memory_bytes`: what there is and what is used.
+- `kernels`: attention and the loss of logits on the CPU, compiled where they run (`octad_systems.kernels`).
 - `write_atomically`: one file, old or new, never half. `current_ranks`: which of how many processes this is.
 
 Errors are `SystemsError` (a ValueError), those of checkpoints `CheckpointError`.
@@ -48,6 +49,7 @@ from octad_systems.checkpoint import (
 )
 from octad_systems.errors import (
     CheckpointError,
+    KernelError,
     SystemsError,
     UnknownVersionError,
 )
@@ -83,6 +85,7 @@ __all__ = [
     "CheckpointError",
     "FileRecord",
     "ForwardFlops",
+    "KernelError",
     "Machine",
     "Manifest",
     "Parameters",

@@ -11,3 +11,7 @@ class CheckpointError(SystemsError):
 
 class UnknownVersionError(CheckpointError):
     """A checkpoint of a format version that this release does not read; it may be perfectly good for another."""
+
+
+class KernelError(SystemsError):
+    """A kernel was given what it does not take, or this machine cannot compile it."""
