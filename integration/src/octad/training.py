@@ -28,6 +28,7 @@ from torch import Tensor
 
 from octad.errors import OctadError
 from octad.interruption import Wish, stop, stop_after_step
+from octad.kernels import plug_in_kernels
 from octad.objective import Batch, Objective
 from octad.pipeline import Context
 
@@ -81,6 +82,8 @@ def train(context: Context, job: Job) -> Mapping[str, Any]:
     """Train to the end; the objective's model then holds the final weights. Returns the stage's figures."""
     accelerator = context.processes.accelerator
     job.objective.to(accelerator.device)
+    if accelerator.device.type == "cpu":
+        plug_in_kernels(job.objective.model)
     total = context.processes.on_main(lambda: _total_steps(context, job))
     optimizer = job.optimizer(job.objective)
     batches = job.batches()

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from octad_arch import PARTS, linear_cross_entropy, load_pretrained, replace_parts
-from octad_arch.logit_passes import replace_by_gradient
+from octad_arch import PARTS, linear_cross_entropy, load_pretrained, replace_by_gradient, replace_parts
+from octad_systems.kernels import attention_or, logits_to_gradient_or
 
 
 def cpu_seconds(loss, model):
@@ -54,8 +54,6 @@ def nanochat(context):
 
 def plug_in_kernels(model):
     """Those of octad-systems in the place of the model's own functions."""
-    from octad_systems.kernels import attention_or, logits_to_gradient_or
-
     to_gradient = logits_to_gradient_or(replace_by_gradient)
     replace_parts(
         model,

@@ -24,7 +24,9 @@ from torch import Tensor
 pytestmark = pytest.mark.skipif(not has_native_kernels(), reason="no C compiler")
 
 
-def inputs(batch: int, heads: int, kv_heads: int, seq: int, width: int, value_width: int, seed: int = 0) -> list[Tensor]:
+def inputs(
+    batch: int, heads: int, kv_heads: int, seq: int, width: int, value_width: int, seed: int = 0
+) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = (heads, width), (kv_heads, width), (kv_heads, value_width)
     return [torch.randn(batch, h, seq, e, generator=generator).requires_grad_() for h, e in shapes]
@@ -209,7 +211,9 @@ def test_kernels_are_compiled_once_and_without_a_compiler_refused(tmp_path: Path
 
     def run(**environment: str) -> str:
         variables = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), **environment}
-        done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     assert run() == "compiled"

@@ -47,6 +47,7 @@ from .hugging_face import load_encoder, load_encoder_decoder, load_pretrained, r
 from .initialization import Initialization
 from .layer import FeedForward, Layer, LayerModule, LayerSpec, Mixer, MixerLayer, MixerLayerModule, ParallelLayer
 from .linear import ResidualOutput
+from .logit_passes import replace_by_gradient
 from .loss_head import linear_cross_entropy, token_log_probs
 from .memory import Memory
 from .mixing import mix
@@ -247,6 +248,7 @@ __all__ = [
     "read_spec",
     "relu",
     "relu_squared",
+    "replace_by_gradient",
     "replace_parts",
     "rope",
     "rotate",

@@ -197,9 +197,7 @@ def _chunk_rows(chunk: int | None, weight: Tensor) -> int:
 class _Gradients:
     """Of the rows, the matrix and the bias of a head, added up chunk by chunk; None where none is needed."""
 
-    def __init__(
-        self, rows: Tensor, weight: Tensor, bias: Tensor | None, needed: tuple[bool, ...], chunk: int
-    ) -> None:
+    def __init__(self, rows: Tensor, weight: Tensor, bias: Tensor | None, needed: tuple[bool, ...], chunk: int) -> None:
         wide = wide_type(weight.dtype) if len(rows) > chunk else weight.dtype  # enough to add up many chunks
         self.inputs = rows, weight
         self.rows = torch.empty_like(rows) if needed[0] else None

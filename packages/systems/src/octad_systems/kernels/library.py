@@ -15,7 +15,8 @@ from octad_systems.atomic import temporary_sibling
 from octad_systems.errors import KernelError
 
 SOURCES = Path(__file__).with_name("native")
-_FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fPIC", "-shared")
+_FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared")
+_WISHES = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())  # not every compiler knows both
 _COMPILERS = ("cc", "gcc", "clang")
 
 
@@ -34,7 +35,10 @@ def native_library() -> ctypes.CDLL:
     sources = sorted(SOURCES.glob("*.c"))
     text = b"".join(path.read_bytes() for path in sorted(SOURCES.iterdir()) if path.suffix in (".c", ".h"))
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
-    key = hashlib.sha256(b"\0".join((text, " ".join(_FLAGS).encode(), version, _processor().encode()))).hexdigest()
+    named_by = (text, repr((_FLAGS, _WISHES)).encode(), version, _processor().encode())
+    key = hashlib.sha256(b"\0".join(named_by)).hexdigest()
+        b"\0".join((text, repr((_FLAGS, _WISHES)).encode(), version, _processor().encode()))
+    ).hexdigest()
     target = _cache_folder() / f"kernels-{key[:16]}.so"
     if not target.exists():
         _compile(compiler, sources, target)
@@ -68,11 +72,11 @@ def _compiler() -> list[str]:
 
 
 def _compile(compiler: list[str], sources: list[Path], target: Path) -> None:
-    """With threads where the compiler has OpenMP, without them else; written aside and renamed."""
+    """With this processor's instructions and with threads, where the compiler can; written aside and renamed."""
     aside = temporary_sibling(target)
     said = ""
-    for threads in (("-fopenmp",), ()):
-        command = [*compiler, *_FLAGS, *threads, *map(str, sources), "-o", str(aside), "-lm"]
+    for wishes in _WISHES:
+        command = [*compiler, *_FLAGS, *wishes, *map(str, sources), "-o", str(aside), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             aside.replace(target)
