@@ -37,8 +37,6 @@ def native_library() -> ctypes.CDLL:
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
     named_by = (text, repr((_FLAGS, _WISHES)).encode(), version, _processor().encode())
     key = hashlib.sha256(b"\0".join(named_by)).hexdigest()
-        b"\0".join((text, repr((_FLAGS, _WISHES)).encode(), version, _processor().encode()))
-    ).hexdigest()
     target = _cache_folder() / f"kernels-{key[:16]}.so"
     if not target.exists():
         _compile(compiler, sources, target)
