@@ -18,6 +18,7 @@ from octad_systems.kernels import (
     library,
     logits_to_gradient,
     logits_to_gradient_or,
+    native_library,
 )
 from torch import Tensor
 
@@ -226,6 +227,17 @@ def test_kernels_are_compiled_once_and_without_a_compiler_refused(tmp_path: Path
     broken.chmod(0o755)
     assert run(CC=str(broken)).endswith("cannot compile the kernels: no such target")
     assert list((tmp_path / "octad").iterdir()) == [made]
+
+
+def test_kernels_that_cannot_be_loaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    compiler = tmp_path / "compiler"
+    find = 'for word; do if [ "$before" = -o ]; then echo no library > "$word"; fi; before=$word; done'
+    compiler.write_text(f"#!/bin/sh\n{find}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", str(compiler))
+    with pytest.raises(KernelError, match="cannot be loaded"):
+        native_library.__wrapped__()
 
 
 def test_kernels_fall_back_to_a_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

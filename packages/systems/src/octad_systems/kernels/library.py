@@ -29,7 +29,8 @@ def native_library() -> ctypes.CDLL:
     its sources, flags, compiler and processor, so another of any makes another file.
 
     Raises:
-        KernelError: there is no compiler, or it fails; the message ends with what it said.
+        KernelError: there is no compiler, or it fails, or what it made cannot be loaded (as from a folder that nothing
+            may be run from); the message ends with what was said.
     """
     compiler = _compiler()
     sources = sorted(SOURCES.glob("*.c"))
@@ -40,7 +41,10 @@ def native_library() -> ctypes.CDLL:
     target = _cache_folder() / f"kernels-{key[:16]}.so"
     if not target.exists():
         _compile(compiler, sources, target)
-    library = ctypes.CDLL(str(target))
+    try:
+        library = ctypes.CDLL(str(target))
+    except OSError as error:
+        raise KernelError(f"the compiled kernels cannot be loaded: {error}") from None
     for name in ("attention_forward", "attention_backward", "logits_to_gradient"):
         getattr(library, name).restype = ctypes.c_int
     return library
