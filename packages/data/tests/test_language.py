@@ -59,7 +59,7 @@ def test_the_compiled_model_scores_as_py3langid(monkeypatch: pytest.MonkeyPatch)
         buffer = language.Texts.of([language._prepared(text)])
         scores = np.zeros((1, len(model.names)), dtype=np.float32)
         room = language._ROOM.of(len(model.weights))
-        tables = model.moves, model.rows, model.outputs, model.weights
+        tables = model.start, model.next_rows, model.found, model.weights
         language._score(buffer.data, buffer.offsets, *tables, *room, scores)
         assert not room[0].any()
         np.testing.assert_allclose(scores[0] + theirs.nb_pc, wanted, rtol=2e-3, atol=0.5)  # theirs adds float16

@@ -72,7 +72,8 @@ def detect_language(texts: Iterable[str]) -> Languages:
     scores = np.empty((len(samples), len(model.names)), dtype=np.float32)
     scores[:] = model.priors
     room = _ROOM.of(len(model.weights))
-    _score(buffer.data, buffer.offsets, model.moves, model.rows, model.outputs, model.weights, *room, scores)
+    automaton = model.start, model.next_rows, model.found
+    _score(buffer.data, buffer.offsets, *automaton, model.weights, *room, scores)
     for row, sample in enumerate(samples):
         column = model.columns.get(_second_opinion(sample))
         if column is not None:
@@ -172,9 +173,9 @@ _ROOM = _Room()
 class _Model:
     names: Sequence[str]
     columns: dict[str, int]
-    moves: NDArray[np.uint32]
-    rows: NDArray[np.int64]
-    outputs: NDArray[np.int64]
+    start: np.uint64
+    next_rows: NDArray[np.unsignedinteger[Any]]
+    found: NDArray[np.int32]
     weights: NDArray[np.int16]
     priors: NDArray[np.float32]
     written_as: tuple[tuple[int, int], ...]
@@ -197,12 +198,13 @@ def _model() -> _Model:
     columns: dict[str, int] = {}
     for column, name in enumerate(names):
         columns.setdefault(name, column)
+    moves, rows, outputs = (np.asarray(table) for table in (read.tk_nextmove, read.tk_row, read.tk_output))
     return _Model(
         names,
         columns,
-        np.asarray(read.tk_nextmove, dtype=np.uint32),
-        np.asarray(read.tk_row, dtype=np.int64),
-        np.asarray(read.tk_output, dtype=np.int64),
+        np.uint64(rows[0]),
+        rows.astype(np.min_scalar_type(rows.max()))[moves],  # one look-up a byte, in half the memory of the moves
+        outputs.astype(np.int32)[moves],
         np.round(np.asarray(read.nb_ptc, dtype=np.float32) * WEIGHT_STEPS).astype(np.int16),
         priors,
         tuple((columns[name], columns[other]) for name, other in WRITTEN_AS.items()),
@@ -238,9 +240,9 @@ def _second_opinion(sample: str) -> str:
 def _score(
     data: NDArray[np.uint8],
     texts: NDArray[np.int64],
-    moves: NDArray[np.uint32],
-    rows: NDArray[np.int64],
-    outputs: NDArray[np.int64],
+    start: np.uint64,
+    next_rows: NDArray[np.unsignedinteger[Any]],
+    found: NDArray[np.int32],
     weights: NDArray[np.int16],
     counts: NDArray[np.uint16],
     met: NDArray[np.int32],
@@ -248,13 +250,15 @@ def _score(
 ) -> None:
     """Add to each row the log-likelihoods of the n-grams that the automaton finds, each counted as log(1 + n).
 
-    `counts` of every n-gram is zero before and after, and no sample has more n-grams than one holds.
+    A move is a row of the automaton and a byte: `next_rows` says where it leads, `found` which n-gram ends there, or
+    -1. `counts` of every n-gram is zero before and after, and no sample has more n-grams than one holds.
     """
     for text in range(len(texts) - 1):
-        state, different = np.int64(0), 0
+        row, different = start, 0
         for place in range(texts[text], texts[text + 1]):
-            state = np.int64(moves[(rows[state] << 8) + data[place]])
-            feature = outputs[state]
+            move = (row << np.uint64(8)) + np.uint64(data[place])
+            row = np.uint64(next_rows[move])
+            feature = found[move]
             if feature >= 0:
                 if counts[feature] == 0:
                     met[different] = feature
