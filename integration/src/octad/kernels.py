@@ -13,7 +13,7 @@ from octad_systems.kernels import attention_or, has_native_kernels, logits_to_gr
 def plug_in_kernels(model: DecoderModel) -> bool:
     """Let a model that trains on a CPU use the compiled attention and loss, in place; False without a compiler.
 
-    What they do not take (another type, a window's soft cap, a cache) goes to the model's own functions, as before.
+    What they do not take (another type, soft caps, sinks, padding) goes to the model's own functions, as before.
     """
     if not has_native_kernels():
         return False
@@ -21,5 +21,6 @@ def plug_in_kernels(model: DecoderModel) -> bool:
         "self_attention": attention_or(PARTS["self_attention"]),
         "head_loss": partial(linear_cross_entropy, to_gradient=logits_to_gradient_or(replace_by_gradient)),
     }
-    replace_parts(model, **{name: kernel for name, kernel in kernels.items() if name in parts_of(model)})
+    parts = parts_of(model)
+    replace_parts(model, **{name: kernel for name, kernel in kernels.items() if name in parts})
     return True

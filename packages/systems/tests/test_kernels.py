@@ -147,7 +147,12 @@ def test_attention_leaves_the_rest_to_another():
     assert asked == []
     assert choose(q, k, v, softcap=5.0) is v
     assert choose(q.double(), k.double(), v.double(), window=3).dtype == torch.float64
-    assert asked == [{"softcap": 5.0}, {"window": 3}]
+    assert choose(q, k[:, :, :5], v[:, :, :5], is_causal=False).shape[2] == 5
+    assert asked == [
+        {"is_causal": True, "softcap": 5.0},
+        {"is_causal": True, "window": 3},
+        {"is_causal": False},
+    ]
 
 
 @given(
@@ -205,8 +210,11 @@ def test_logits_are_left_alone_where_a_target_is_wrong():
 def test_kernels_are_compiled_once_and_without_a_compiler_refused(tmp_path: Path):
     program = (
         "from octad_systems import KernelError\n"
+        "import torch\n"
         "from octad_systems.kernels import attention_or, has_native_kernels, native_library\n"
-        "assert attention_or(len) is len if not has_native_kernels() else attention_or(len) is not len\n"
+        "x = torch.ones(1, 1, 1, 1)\n"
+        "answer = attention_or(lambda *given, **options: 'theirs')(x, x, x)\n"
+        "assert (answer == 'theirs') is not has_native_kernels()\n"
         "try:\n    native_library(); print('compiled')\nexcept KernelError as error:\n    print(error)\n"
     )
 

@@ -64,7 +64,7 @@ def detect_language(texts: Iterable[str]) -> Languages:
 
     Raises:
         DataError: the extra `language` is not installed.
-    Cost: about 40,000 texts of 100 characters a second of one core, given many at once, 24,000 one at a time; 60 MB.
+    Cost: about 40,000 texts of 100 characters a second of one core, given many at once, 24,000 one at a time; 90 MB.
     """
     model = _model()
     samples = [_prepared(text) for text in texts]

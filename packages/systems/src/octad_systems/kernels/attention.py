@@ -62,16 +62,22 @@ def attention(
 def attention_or(otherwise: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """`attention` for float32 on a CPU with no arguments but its own, `otherwise` for all else or without a compiler.
 
+    Causal unless told otherwise, as `attention` is; `otherwise` is always told.
     For `octad_arch.replace_parts(model, self_attention=attention_or(octad_arch.PARTS["self_attention"]))`.
     """
-    if not has_native_kernels():
-        return otherwise
+    is_there = has_native_kernels()
 
-    def choose(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-        own = {name: options[name] for name in ("is_causal", "scale", "window") if name in options}
-        others = any(value is not None for name, value in options.items() if name not in own)
-        is_ours = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in (q, k, v)) and not others
-        return attention(q, k, v, **own) if is_ours else otherwise(q, k, v, **options)
+    def choose(
+        q: Tensor, k: Tensor, v: Tensor, *, is_causal: bool = True, window: int | None = None, **options: Any
+    ) -> Tensor:
+        scale = options.get("scale")
+        is_plain = all(value is None for name, value in options.items() if name != "scale")
+        is_ours = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in (q, k, v))
+        if is_there and is_plain and is_ours and q.shape[2] == k.shape[2]:
+            return attention(q, k, v, is_causal=is_causal, scale=scale, window=window)
+        if window is not None:
+            options["window"] = window
+        return otherwise(q, k, v, is_causal=is_causal, **options)
 
     return choose
 

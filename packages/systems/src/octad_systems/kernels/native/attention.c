@@ -14,7 +14,7 @@
 
 #include "vectors.h"
 
-enum { QUERIES = 32, KEYS = 256 }; /* of a block: its scores, 32 kB, stay in the first cache */
+enum { QUERIES = 32, KEYS = 256 }; /* of a block: its scores, 32 kB, stay in a core's own cache */
 
 static const float HIDDEN = -1e30f; /* a score; finite, so that two of them have a difference */
 
@@ -185,12 +185,17 @@ static buffers allocate(const shape *s) {
     return a;
 }
 
+static void pack_keys(const shape *s, const tensor *k, const tensor *v, long batch, long head, const buffers *a) {
+    pack(head_of(k, batch, head), k->row, 1, s->seq, s->width, a->k, slots(s), key_room(s));
+    pack(head_of(v, batch, head), v->row, 1, s->seq, s->value_width, a->v, slots(s), value_room(s));
+}
+
 /* mixed (batch, seq, heads, value_width) and totals (batch, heads, seq) are contiguous. 0, or 1 without memory. */
 int attention_forward(const shape *s, const tensor *q, const tensor *k, const tensor *v, float *mixed, float *totals,
                       int threads) {
     long group = s->heads / s->kv_heads, mixed_row = s->heads * s->value_width;
     int failed = 0;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         buffers a = allocate(s);
         if (a.k == NULL) failed = 1;
@@ -198,8 +203,7 @@ int attention_forward(const shape *s, const tensor *q, const tensor *k, const te
         for (long b = 0; b < s->batch; b++)
             for (long shared = 0; shared < s->kv_heads; shared++) {
                 if (a.k == NULL) continue;
-                pack(head_of(k, b, shared), k->row, 1, s->seq, s->width, a.k, slots(s), key_room(s));
-                pack(head_of(v, b, shared), v->row, 1, s->seq, s->value_width, a.v, slots(s), value_room(s));
+                pack_keys(s, k, v, b, shared, &a);
                 for (long h = shared * group; h < (shared + 1) * group; h++)
                     forward_head(s, head_of(q, b, h), q->row, mixed + b * s->seq * mixed_row + h * s->value_width,
                                  mixed_row, totals + (b * s->heads + h) * s->seq, &a);
@@ -215,7 +219,7 @@ int attention_backward(const shape *s, const tensor *q, const tensor *k, const t
     long group = s->heads / s->kv_heads, mixed_row = s->heads * s->value_width, dq_row = s->heads * s->width;
     long dk_row = s->kv_heads * s->width, dv_row = s->kv_heads * s->value_width;
     int failed = 0;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         buffers a = allocate(s);
         if (a.k == NULL) failed = 1;
@@ -223,8 +227,7 @@ int attention_backward(const shape *s, const tensor *q, const tensor *k, const t
         for (long b = 0; b < s->batch; b++)
             for (long shared = 0; shared < s->kv_heads; shared++) {
                 if (a.k == NULL) continue;
-                pack(head_of(k, b, shared), k->row, 1, s->seq, s->width, a.k, slots(s), key_room(s));
-                pack(head_of(v, b, shared), v->row, 1, s->seq, s->value_width, a.v, slots(s), value_room(s));
+                pack_keys(s, k, v, b, shared, &a);
                 memset(a.dk, 0, slots(s) * (key_room(s) + value_room(s)) * sizeof(float));
                 for (long h = shared * group; h < (shared + 1) * group; h++)
                     backward_head(s, head_of(q, b, h), q->row, head_of(g, b, h), g->row,

@@ -79,7 +79,7 @@ int logits_to_gradient(void *logits, int type, const int64_t *targets, long rows
                        float *losses, int threads) {
     long room = up_to(vocab, LANES);
     int failed = 0;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         float *weights = aligned_alloc(BYTES, 2 * room * sizeof(float)), *bent = weights + room;
         if (weights == NULL) failed = 1;
