@@ -67,6 +67,9 @@ def random_text(rng: random.Random) -> str:
         ("cannot", ["can", "not"]),
         ("Ill", ["Ill"]),
         ("5pm", ["5", "pm"]),
+        ("2013.", ["2013", "."]),
+        ("a/somethin'", ["a", "/", "somethin'"]),
+        ("x" * 300 + "...it's", ["x" * 300, "...", "it", "'s"]),
     ],
 )
 def test_english_pieces_are_cut_as_the_filters_expect(piece: str, words: list[str]) -> None:
@@ -156,9 +159,31 @@ def reference(text: str) -> dict[str, float]:
     return found
 
 
+def odd_text(rng: random.Random) -> str:
+    """A few pieces that come again and again, with breaks of lines among them."""
+    pieces = [
+        "\n",
+        "\n\n",
+        "\r\n",
+        "\u2028",
+        " ",
+        "a",
+        "b.",
+        "C d e.",
+        "…",
+        "- x",
+        "#",
+        "We use cookies on it.",
+        "x" * 1001,
+    ]
+    pieces += ["Terms of Use and so.", "lorem ipsum", "{", "[12]", "[edit]", "é" * 31, "a b c d e f g.", "can't", "(:"]
+    chosen = rng.sample(pieces, rng.choice([3, 8, len(pieces)]))
+    return "".join(rng.choice(chosen) + rng.choice(["", " "]) for _ in range(rng.randrange(40)))
+
+
 def test_every_signal_is_its_definition() -> None:
     rng = random.Random(1)
-    texts = [random_text(rng) for _ in range(400)]
+    texts = [random_text(rng) for _ in range(400)] + [odd_text(rng) for _ in range(400)]
     found = compute_signals(Texts.of(texts))
     assert set(found) == set(signal_names())
     for row, text in enumerate(texts):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from octad_data.errors import DataError
 from octad_data.hashing import SPREAD, mixed
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.pieces import check_kind, pieces_of
 from octad_data.shingles import Shingler
 from octad_data.texts import Texts
@@ -218,7 +218,7 @@ def _put(words: NDArray[np.uint64], hash_: np.uint64, num_hashes: int, seed: np.
         words[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)
 
 
-@kernel
+@allocating_kernel
 def _add(words: NDArray[np.uint64], hashes: NDArray[np.uint64], num_hashes: int, seed: np.uint64) -> NDArray[np.bool_]:
     known = np.zeros(len(hashes), dtype=np.bool_)
     for place in range(len(hashes)):
@@ -228,7 +228,7 @@ def _add(words: NDArray[np.uint64], hashes: NDArray[np.uint64], num_hashes: int,
     return known
 
 
-@kernel
+@allocating_kernel
 def _contains(
     words: NDArray[np.uint64], hashes: NDArray[np.uint64], num_hashes: int, seed: np.uint64
 ) -> NDArray[np.bool_]:
@@ -238,7 +238,7 @@ def _contains(
     return known
 
 
-@kernel
+@allocating_kernel
 def _seen_before(
     hashes: NDArray[np.uint64],
     offsets: NDArray[np.int64],

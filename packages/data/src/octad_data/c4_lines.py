@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from octad_data.characters import PUNCTUATION, SPACE, character_classes, decode_at
 from octad_data.english_words import split_piece
 from octad_data.kernel import kernel
-from octad_data.line_signals import ends_in_ellipsis, next_line
+from octad_data.line_signals import ends_in_ellipsis, next_line, stripped
 from octad_data.sentence_marks import SENTENCE_END, mark_classes
 from octad_data.texts import Texts
 from octad_data.words import ENDS_SENTENCE, IS_PUNCTUATION, Words, splitter
@@ -25,6 +26,8 @@ END_MARKS = (".", "?", "!", '"', "'")
 MIN_WORDS = 3
 LONGEST_WORD = 1000
 KEEP, GOES, LOREM, BRACKET = 0, 1, 2, 3  # what becomes of a line, or of its page
+RARE_FIRST = b"zqxjkvbpygfwmucldrhsnioate "  # letters of English
+AT_BRACKET = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,14 @@ def c4_signals(texts: Texts, words: Words, language: str) -> NDArray[np.float64]
 
 
 def _counted(texts: Texts, words: Words, has_citations: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The signals, and which texts have citations, whose signals are left out."""
+    """The signals, and which texts have citations, whose signals are left out.
+
+    Without them (`has_citations` is false) the words of the lines that are there were counted before.
+    """
     found = np.zeros((len(texts), len(C4_NAMES)))
     is_hard = np.zeros(len(texts), dtype=np.bool_)
     _fill(
-        texts.data, texts.offsets, words.starts, words.kinds, words.offsets, character_classes(), _phrases(),
+        texts.data, texts.offsets, words.starts, words.kinds, words.offsets, character_classes(), *_phrases(),
         has_citations, is_hard, found,
     )  # fmt: skip
     return found, is_hard
@@ -156,13 +162,24 @@ class C4Lines:
         return with_column(batch, "text", pa.array(cleaned, pa.large_string()))
 
 
-def _phrases() -> NDArray[np.uint8]:
-    """The phrases as rows of bytes, zeros behind them: lorem ipsum, javascript, then the policies."""
+@cache
+def _phrases() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint16]]:
+    """The phrases, where their rarest letters stand, and at which bytes to look.
+
+    The phrases (lorem ipsum, javascript, then the policies) are rows of bytes, zeros behind them. For each byte there
+    is a bit for each of them whose rarest letter it is, in either case, and `AT_BRACKET` for the bracket.
+    """
     phrases = [phrase.encode() for phrase in ("lorem ipsum", "javascript", *POLICIES)]
     table = np.zeros((len(phrases), max(map(len, phrases)) + 1), dtype=np.uint8)
+    places = np.zeros(len(phrases), dtype=np.int64)
+    looks = np.zeros(256, dtype=np.uint16)
     for row, phrase in enumerate(phrases):
         table[row, : len(phrase)] = np.frombuffer(phrase, dtype=np.uint8)
-    return table
+        places[row] = min(range(len(phrase)), key=lambda place: RARE_FIRST.index(phrase[place]))
+        for byte in (phrase[places[row]], phrase[places[row]] - 32):
+            looks[byte] |= 1 << row
+    looks[ord("{")] = AT_BRACKET
+    return table, places, looks
 
 
 @kernel
@@ -174,6 +191,8 @@ def _fill(
     offsets: NDArray[np.int64],
     classes: NDArray[np.uint8],
     phrases: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    looks: NDArray[np.uint16],
     has_citations: bool,
     is_hard: NDArray[np.bool_],
     found: NDArray[np.float64],
@@ -190,7 +209,7 @@ def _fill(
             first = word
             while word < last and starts[word] < end:
                 word += 1
-            verdict = _verdict(data, at, end, classes, phrases)
+            verdict = _verdict(data, at, end, has_citations, classes, phrases, places, looks)
             if verdict in (LOREM, BRACKET):
                 found[text, 1], found[text, 2] = verdict == LOREM, verdict == BRACKET
                 break
@@ -222,45 +241,65 @@ def _has_citation(data: NDArray[np.uint8], at: int, stop: int) -> bool:
 
 @kernel
 def _verdict(
-    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint8], phrases: NDArray[np.uint8]
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    counts_words: bool,
+    classes: NDArray[np.uint8],
+    phrases: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    looks: NDArray[np.uint16],
 ) -> int:
-    words, longest, length, high = 0, 0, 0, start
-    at = start
-    while at < end:
-        point, after = decode_at(data, at)
-        if classes[point] & SPACE:
-            length = 0
-        else:
-            words += length == 0
-            length += 1
-            longest = max(longest, length)
-            high = after
-        at = after
-    if words < MIN_WORDS or longest > LONGEST_WORD or high == start:
+    low, high = stripped(data, start, end, classes)
+    if high == low:
         return GOES
     mark = data[high - 1]
     is_end = mark == 46 or mark == 63 or mark == 33 or mark == 34 or mark == 39
-    if not is_end or (mark == 46 and ends_in_ellipsis(data, start, high)):
+    if not is_end or (mark == 46 and ends_in_ellipsis(data, low, high)):
+        return GOES
+    if counts_words and not _has_words(data, low, high, classes):
         return GOES
     policy, javascript, bracket = False, False, False
-    for place in range(start, high):
-        byte = data[place] | 0x20
-        if byte == 0x7B and data[place] == 0x7B:
+    for place in range(low, high):
+        look = looks[data[place]]
+        if look == 0:
+            continue
+        if look == AT_BRACKET:
             bracket = True
-        elif byte == 108 or byte == 106 or byte == 116 or byte == 112 or byte == 99 or byte == 117:
-            for row in range(len(phrases)):
-                if phrases[row, 0] == byte and _begins(data, place, high, phrases[row]):
-                    if row == 0:
-                        return LOREM
-                    if row == 1:
-                        javascript = True
-                    else:
-                        policy = True
+            continue
+        for row in range(len(phrases)):
+            if (
+                look >> row & 1
+                and place - places[row] >= low
+                and _begins(data, place - places[row], high, phrases[row])
+            ):
+                if row == 0:
+                    return LOREM
+                if row == 1:
+                    javascript = True
+                else:
+                    policy = True
     if javascript:
         return GOES
     if bracket:
         return BRACKET
     return GOES if policy else KEEP
+
+
+@kernel
+def _has_words(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint8]) -> bool:
+    """Whether there are at least `MIN_WORDS`, none of them longer than `LONGEST_WORD`."""
+    words, length = 0, 0
+    while at < end and (words < MIN_WORDS or length + end - at > LONGEST_WORD):
+        point, at = decode_at(data, at)
+        if classes[point] & SPACE:
+            length = 0
+        else:
+            words += length == 0
+            length += 1
+            if length > LONGEST_WORD:
+                return False
+    return words >= MIN_WORDS
 
 
 @kernel

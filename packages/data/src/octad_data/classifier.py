@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from octad_data.calibration import Calibration, Threshold, area_under_curve, threshold_for
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel
 from octad_data.text_features import NUM_SIGNALS, SIGNALS, Ngrams, Work, count_text
 from octad_data.texts import Texts
 
@@ -291,7 +291,7 @@ def standardised(signals: NDArray[np.float32], means: Vector, spreads: Vector) -
     return np.clip((signals - means) / spreads, -MAX_SIGNAL, MAX_SIGNAL)
 
 
-@kernel
+@allocating_kernel
 def score_texts(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

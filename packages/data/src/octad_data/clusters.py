@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from octad_data.document import Document
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 
 class UnionFind:
@@ -65,7 +65,7 @@ def join(parents: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[n
         join_two(parents, first[pair], second[pair])
 
 
-@kernel
+@allocating_kernel
 def roots(parents: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
     """The smallest member of each item's set."""
     found = np.empty(len(items), dtype=np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.hashing import add, find, finished, new_table
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.plain_words import PlainWords
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -166,7 +166,7 @@ def has_enough_words(
     return found
 
 
-@kernel
+@allocating_kernel
 def _count_words(
     groups: NDArray[np.int64],
     items: NDArray[np.uint64],
@@ -191,7 +191,7 @@ def _count_words(
         found[group] = seen >= ENOUGH_WORDS * len(mine)
 
 
-@kernel
+@allocating_kernel
 def _alignment(item: NDArray[np.int64], window: NDArray[np.int64]) -> float:
     """1 - (fewest edits that turn the item into some stretch of the window) / its length."""
     previous = np.zeros(len(window) + 1, dtype=np.int64)  # the stretch may begin anywhere

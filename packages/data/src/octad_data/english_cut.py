@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from octad_data.characters import character_classes, decode_at
 from octad_data.english_words import CURRENCY, PUNCTUATION, QUOTES, UNITS, special_pieces
 from octad_data.hashing import find, hash_bytes, insert
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 QUOTE, MARK, MONEY, ICON, LETTER, SMALL, CAPITAL, DIGIT = 1, 2, 4, 8, 16, 32, 64, 128  # bits of a character
 IN_NAME = LETTER | DIGIT  # of a domain's name, as is `_` inside
 LONGEST_SPECIAL = 12  # characters
+MOST_BYTES = 4 * LONGEST_SPECIAL
+ROOM = 232  # bytes of a piece for which there is room at once, and one more
 MAX_AT_SIGNS = 8  # places where the host of an address may begin
 
 
@@ -38,25 +40,32 @@ def cut_classes() -> NDArray[np.uint8]:
 
 
 @cache
-def special_table() -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """The pieces with a split of their own: keys and entries of a hash table, then for each entry its words' bytes."""
+def special_table() -> tuple[
+    NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]
+]:
+    """The pieces with a split of their own: keys and entries of a hash table, then for each entry its words' bytes.
+
+    Last, for each byte the size of the longest piece that begins with it and stays whole.
+    """
     keys, entries = np.zeros(1 << 13, dtype=np.uint64), np.zeros(1 << 13, dtype=np.int32)
-    starts, sizes = [0], list[int]()
+    starts, sizes, longest = [0], list[int](), np.zeros(256, dtype=np.int64)
     for piece, words in special_pieces().items():
         data = np.frombuffer(piece.encode(), dtype=np.uint8)
         insert(keys, entries, np.uint64(hash_bytes(data, 0, len(data))), len(starts) - 1)
         sizes += [len(word.encode()) for word in words]
         starts.append(len(sizes))
-    return keys, entries, np.array(starts, dtype=np.int64), np.array(sizes, dtype=np.int64)
+        if len(words) == 1:
+            longest[data[0]] = max(longest[data[0]], len(data))
+    return keys, entries, np.array(starts, dtype=np.int64), np.array(sizes, dtype=np.int64), longest
 
 
 @cache
 def unit_table() -> NDArray[np.int64]:
-    """Units as rows of code points, longest first, -1 behind them; then currencies of several letters."""
+    """Units, longest first, then currencies of several letters: rows of a length and so many code points backwards."""
     endings = sorted((*UNITS, *(c for c in CURRENCY if len(c) > 1)), key=len, reverse=True)
     table = np.full((len(endings), 5), -1, dtype=np.int64)
     for row, ending in enumerate(endings):
-        table[row, : len(ending)] = [ord(character) for character in ending]
+        table[row, : len(ending) + 1] = [len(ending), *(ord(character) for character in reversed(ending))]
     return table
 
 
@@ -70,23 +79,25 @@ def cut_piece(
     entries: NDArray[np.int32],
     entry_starts: NDArray[np.int64],
     sizes: NDArray[np.int64],
+    longest: NDArray[np.int64],
     units: NDArray[np.int64],
+    room: NDArray[np.int64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     count: int,
 ) -> int:
-    """Write down the words of a piece from place `count` on; the place behind them."""
-    points = np.empty(stop - start + 1, dtype=np.int64)
-    places = np.empty(stop - start + 2, dtype=np.int64)  # the byte of each character
-    size, at = 0, start
+    """Write down the words of a piece of less than `ROOM` bytes from place `count` on; the place behind them."""
+    points, places = room[0], room[1]  # each character, and its byte
+    taken = room[2]  # where words at the end begin
+    size, at, has_digit = 0, start, False
     while at < stop:
         places[size] = at
         points[size], at = decode_at(data, at)
+        has_digit |= classes[points[size]] & DIGIT != 0
         size += 1
     places[size] = stop
     first_word = count
     low, high, last = 0, size, -1
-    taken = np.empty(size + 1, dtype=np.int64)  # where words at the end begin
     num_taken = 0
     while low < high and high - low != last and _special(data, places, low, high, keys) < 0:
         last = high - low
@@ -96,7 +107,7 @@ def cut_piece(
             count += 1
             low += front
             break
-        back = _suffix(points, low + front, high, classes, units)
+        back = _suffix(points, low + front, high, has_digit, classes, units)
         if back and low < high - back and _special(data, places, low, high - back, keys) >= 0:
             high -= back
             taken[num_taken] = high
@@ -128,7 +139,30 @@ def cut_piece(
         end = taken[index - 1] if index else size
         starts[count], ends[count] = places[begin], places[end]
         count += 1
-    return _rejoin(data, keys, entries, entry_starts, starts, ends, first_word, count)
+    return _rejoin(data, keys, entries, entry_starts, longest, starts, ends, first_word, count)
+
+
+@allocating_kernel
+def cut_long_piece(
+    data: NDArray[np.uint8],
+    start: int,
+    stop: int,
+    classes: NDArray[np.uint8],
+    keys: NDArray[np.uint64],
+    entries: NDArray[np.int32],
+    entry_starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    longest: NDArray[np.int64],
+    units: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    count: int,
+) -> int:
+    """The same of a piece of any length."""
+    room = np.empty((3, stop - start + 1), dtype=np.int64)
+    return cut_piece(
+        data, start, stop, classes, keys, entries, entry_starts, sizes, longest, units, room, starts, ends, count
+    )
 
 
 @kernel
@@ -168,7 +202,12 @@ def _prefix(points: NDArray[np.int64], low: int, high: int, classes: NDArray[np.
 
 @kernel
 def _suffix(
-    points: NDArray[np.int64], low: int, high: int, classes: NDArray[np.uint8], units: NDArray[np.int64]
+    points: NDArray[np.int64],
+    low: int,
+    high: int,
+    has_digit: bool,
+    classes: NDArray[np.uint8],
+    units: NDArray[np.int64],
 ) -> int:
     if low >= high:
         return 0
@@ -199,16 +238,14 @@ def _suffix(
         return 2  # 's
     if last == 0x2026 and before == 0x2026:
         return 2
-    for row in range(len(units)):
-        length = 0
-        while length < units.shape[1] and units[row, length] >= 0:
-            length += 1
-        if high - low > length and classes[points[high - length - 1]] & DIGIT:
-            is_same = True
-            for index in range(length):
-                is_same = is_same and points[high - length + index] == units[row, index]
-            if is_same:
-                return length
+    for row in range(len(units) if has_digit else 0):
+        length = units[row, 0]
+        if units[row, 1] == last and high - low > length and classes[points[high - length - 1]] & DIGIT:
+            matched = 1
+            while matched < length and points[high - 1 - matched] == units[row, 1 + matched]:
+                matched += 1
+            if matched == length:
+                return int(length)
     if kind & MONEY or last == 43:
         return 1 if kind_before & DIGIT else 0
     return 1 if kind & (QUOTE | MARK | ICON) or last == 0x2014 or last == 0x2013 else 0
@@ -357,6 +394,7 @@ def _rejoin(
     keys: NDArray[np.uint64],
     entries: NDArray[np.int32],
     entry_starts: NDArray[np.int64],
+    longest: NDArray[np.int64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     first: int,
@@ -367,7 +405,7 @@ def _rejoin(
     while at < count:
         size = 1
         for more in range(min(5, count - at), 1, -1):
-            if ends[at + more - 1] - starts[at] > 2 * LONGEST_SPECIAL:
+            if ends[at + more - 1] - starts[at] > longest[data[starts[at]]]:
                 continue
             place = find(keys, hash_bytes(data, starts[at], ends[at + more - 1]))
             if place >= 0 and entry_starts[entries[place] + 1] - entry_starts[entries[place]] == 1:

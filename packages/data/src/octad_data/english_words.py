@@ -187,11 +187,10 @@ def _rejoined(words: list[str]) -> list[str]:
     at = 0
     while at < len(words):
         size = 1
-        if len(words[at]) <= 3:
-            for count in range(min(5, len(words) - at), 1, -1):
-                if special.get("".join(words[at : at + count]), ()) == ("".join(words[at : at + count]),):
-                    size = count
-                    break
+        for count in range(min(5, len(words) - at), 1, -1):
+            if special.get("".join(words[at : at + count]), ()) == ("".join(words[at : at + count]),):
+                size = count
+                break
         joined.append("".join(words[at : at + size]))
         at += size
     return joined

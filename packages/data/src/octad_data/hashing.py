@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 FNV_PRIME = np.uint64(0x100000001B3)  # Fowler, Noll and Vo
 FNV_START = np.uint64(0xCBF29CE484222325)
@@ -31,21 +31,47 @@ def finished(value: np.uint64) -> np.uint64:
 
 
 @kernel
-def hash_bytes(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    """64 bits of data[start:end], never 0."""
-    value = FNV_START
-    for place in range(start, end):
-        value = (value ^ np.uint64(data[place])) * FNV_PRIME
-    return finished(value)
+def eight_bytes(data: NDArray[np.uint8], place: int) -> np.uint64:
+    """data[place : place + 8] as one number, the first byte lowest: one load."""
+    word = np.uint64(0)
+    for index in range(8):
+        word |= np.uint64(data[place + index]) << np.uint64(8 * index)
+    return word
 
 
 @kernel
-def new_table(count: int) -> NDArray[np.uint64]:
-    """An empty table with room for so many keys, at most half full; a power of two."""
+def hash_bytes(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+    """64 bits of data[start:end], never 0; eight bytes a step, the last ones with their number in front."""
+    value = FNV_START
+    place = start
+    while place + 8 <= end:
+        value = (value ^ eight_bytes(data, place)) * MULTIPLIER
+        value ^= value >> SHIFT
+        place += 8
+    rest = end - place
+    word = np.uint64(0)
+    if rest and end >= 8:  # with those before, which are shifted out
+        word = eight_bytes(data, end - 8) >> np.uint64(64 - 8 * rest)
+    else:
+        for index in range(rest):
+            word |= np.uint64(data[place + index]) << np.uint64(8 * index)
+    value = (value ^ (word | np.uint64(rest) << np.uint64(56))) * MULTIPLIER
+    return finished(value ^ (value >> SHIFT))
+
+
+@kernel
+def table_size(count: int) -> int:
+    """Places of a table with room for so many keys, at most half full; a power of two."""
     size = 16
     while size < 2 * count:
         size *= 2
-    return np.zeros(size, dtype=np.uint64)
+    return size
+
+
+@allocating_kernel
+def new_table(count: int) -> NDArray[np.uint64]:
+    """An empty table with room for so many keys."""
+    return np.zeros(table_size(count), dtype=np.uint64)
 
 
 @kernel

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from octad_data.html_scan import BLOCK, CLOSE, HIDDEN, TAG, TEXT, Array, Scan, tag_tables
 from octad_data.html_words import TEXT_TOPIC, text_automaton
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 COUNTS = (
     "weight",  # characters that are no spaces; one of Chinese, Japanese or Korean counts as COMPACT
@@ -305,7 +305,7 @@ def _finish(counts: Array, state: Array, step: Array, found: Array, title: Array
             state[FOUND_EARLY] = state[FOUND]
 
 
-@kernel
+@allocating_kernel
 def _blocks(
     data: Array, tag: Array, parent: Array, start: Array, inner: Array, last: Array, event: Array, begin: Array,
     end: Array, properties: Array, roles: Array, step: Array, found: Array, title: Array, description: Array,

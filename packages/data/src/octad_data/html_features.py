@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from octad_data.html_blocks import COUNTS, Blocks
 from octad_data.html_scan import BLOCK, TAG, Array, Scan, tag_tables
 from octad_data.html_words import NUM_TEXT_TOPICS, NUM_TOPICS, TEXT_TOPICS, TOPICS
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 PLACES = {  # elements that say what is inside them
     "nav": ("nav",), "footer": ("footer",), "aside": ("aside",), "header": ("header",), "article": ("article",),
@@ -185,7 +185,7 @@ def _neighbours(page: Scan, blocks: Blocks, look: NDArray[np.int64]) -> NDArray[
     return out.reshape(number, -1)
 
 
-@kernel
+@allocating_kernel
 def groups(values: Array) -> Any:
     """A number for each value, the same for the same values, and how often each is there."""
     order = np.argsort(values)
@@ -200,7 +200,7 @@ def groups(values: Array) -> Any:
     return group, times[: number + 1]
 
 
-@kernel
+@allocating_kernel
 def _closest(tag: Array, parent: Array, body: int, words: Array, looks: Array, leaf: Array) -> Any:
     """One number for the tags and classes of the three elements around each line; and the words of those elements."""
     look = np.zeros(len(leaf), dtype=np.int64)
@@ -221,7 +221,7 @@ def _closest(tag: Array, parent: Array, body: int, words: Array, looks: Array, l
     return look, near
 
 
-@kernel
+@allocating_kernel
 def _element_sums(tag: Array, parent: Array, breaks_lines: Array, body: int, line_node: Array, counts: Array) -> Any:
     """Of all inside each element: weight, weight in links, lines, weight of long lines; its score; and the best one.
 
@@ -262,7 +262,7 @@ def _element_sums(tag: Array, parent: Array, breaks_lines: Array, body: int, lin
     return sums, best
 
 
-@kernel
+@allocating_kernel
 def _sayings(tag: Array, parent: Array, words: Array, weight: Array, limit: float, place_bits: Array) -> Any:
     """What kinds of elements are around each; the words of those that hold less than a limit; how deep it is."""
     inside = np.zeros(len(tag), dtype=np.int64)
@@ -280,7 +280,7 @@ def _sayings(tag: Array, parent: Array, words: Array, weight: Array, limit: floa
     return inside, around, depth
 
 
-@kernel
+@allocating_kernel
 def _to_best(parent: Array, last: Array, best: int, score: Array, line_node: Array, line_leaf: Array) -> Any:
     """How far up from the best element the first one around both it and a line is; the best score around the line."""
     steps = np.zeros(len(line_node), dtype=np.int64)
@@ -297,7 +297,7 @@ def _to_best(parent: Array, last: Array, best: int, score: Array, line_node: Arr
     return steps, highest
 
 
-@kernel
+@allocating_kernel
 def _containers(
     tag: Array, parent: Array, breaks_lines: Array, sums: Array, best_score: float, line_node: Array
 ) -> Any:

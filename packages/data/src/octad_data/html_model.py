@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from octad_data.html_blocks import Blocks
 from octad_data.html_features import FEATURES, LONG, groups
 from octad_data.html_scan import Array, Scan
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel
 
 WEIGHTS = "html_weights.tsv"
 AROUND = (-3, -2, -1, 1, 2, 3)
@@ -127,7 +127,7 @@ def likelihoods(page: Scan, blocks: Blocks, numbers: NDArray[np.float32]) -> NDA
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
-@kernel
+@allocating_kernel
 def _walk(inputs: Array, feature: Array, threshold: Array, higher: Array, roots: Array) -> Any:
     """The sum of the leaves that each row comes to; rows without hope are left after some of the trees."""
     sums = np.zeros(len(inputs), dtype=np.float64)
@@ -143,7 +143,7 @@ def _walk(inputs: Array, feature: Array, threshold: Array, higher: Array, roots:
     return sums
 
 
-@kernel
+@allocating_kernel
 def _verdict_sums(parent: Array, line_node: Array, weight: Array, verdict: Array) -> Any:
     """Sums inside each element: gain, text (weight times verdict), weight, lines, logits; the one of most gain."""
     sums = np.zeros((len(parent), 5), dtype=np.float64)
@@ -160,7 +160,7 @@ def _verdict_sums(parent: Array, line_node: Array, weight: Array, verdict: Array
     return sums, sums[:, 0].argmax()
 
 
-@kernel
+@allocating_kernel
 def _window(row: Array, line: int, weight: Array, verdict: Array) -> None:
     """The verdicts on the lines beside one, and their mean over some lines around, before and after it."""
     lines = len(weight)
@@ -176,7 +176,7 @@ def _window(row: Array, line: int, weight: Array, verdict: Array) -> None:
     row[9] = after_text / max(after, 1.0)
 
 
-@kernel
+@allocating_kernel
 def _context(
     parent: Array,
     last: Array,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 BLOCK = 1  # breaks the line of text before and after
 VOID = 2  # has no end tag
@@ -286,7 +286,7 @@ def _close(
     return depth, events
 
 
-@kernel
+@allocating_kernel
 def _scan(
     data: Array, num_tags: int, hashes: Array, codes: Array, properties: Array, closes: Array, limits: Array,
     paragraph: int, text_area: int,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.html_scan import Array, Scan, hash_of
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 TOPICS = {
     "navigation": "_nav navi navbar menu breadcrumb brotkrume crumbs pagination paginat _pager _paging sitemap _skip_ "
@@ -214,7 +214,7 @@ def _next_attribute(data: Array, place: int, stop: int) -> Any:
     return value, first, place, place + 1
 
 
-@kernel
+@allocating_kernel
 def _topics(
     data: Array, start: Array, inner: Array, hashes: Array, kinds: Array, step: Array, found: Array, bits: Array,
     looks: Array,

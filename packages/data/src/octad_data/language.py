@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.language_twins import WRITTEN_AS, twins_of
 from octad_data.texts import Texts
 
@@ -272,7 +272,7 @@ def _score(
                 scores[text, column] += factor * weights[feature, column]
 
 
-@kernel
+@allocating_kernel
 def _confidences(
     scores: NDArray[np.float32], best: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.characters import SPACE, character_classes, decode_at
-from octad_data.hashing import hash_bytes, is_new, new_table
+from octad_data.hashing import hash_bytes, is_new, table_size
 from octad_data.kernel import kernel
 from octad_data.sentence_marks import LINE_END, mark_classes
 from octad_data.texts import Texts
@@ -30,7 +30,11 @@ LINE_NAMES = (
 def line_signals(texts: Texts, words: Words) -> NDArray[np.float64]:
     """Values in the order of `LINE_NAMES`, shape (texts, names)."""
     found = np.zeros((len(texts), len(LINE_NAMES)))
-    _fill(texts.data, texts.offsets, words.offsets, character_classes(), mark_classes(), found)
+    room = int((texts.data == NEW_LINE).sum()) + 1
+    _fill(
+        texts.data, texts.offsets, words.offsets, character_classes(), mark_classes(), np.empty(room, dtype=np.int64),
+        np.empty(table_size(room), dtype=np.uint64), found,
+    )  # fmt: skip
     return found
 
 
@@ -41,6 +45,8 @@ def _fill(
     offsets: NDArray[np.int64],
     classes: NDArray[np.uint8],
     marks: NDArray[np.uint8],
+    breaks: NDArray[np.int64],
+    table: NDArray[np.uint64],
     found: NDArray[np.float64],
 ) -> None:
     for text in range(len(texts) - 1):
@@ -50,13 +56,15 @@ def _fill(
             continue
         row = found[text]
         row[0], row[1], row[2] = _of_any_line(data, start, stop, classes)
-        row[3], row[4] = _repeats(data, start, stop, 1)
+        new_lines = _find_new_lines(data, start, stop, breaks)
+        ends = breaks[: new_lines + 1]
+        keys = table[: table_size(new_lines + 1)]
+        row[3], row[4], row[7], row[8], row[9] = _of_full_lines(data, start, ends, classes, marks, keys)
         row[4] /= characters
-        low, high = _stripped(data, start, stop, classes)
-        row[5], row[6] = _repeats(data, low, high, 2)
-        row[6] /= characters
-        row[7], row[8], row[9], new_lines = _of_full_lines(data, start, stop, classes, marks)
         row[9] /= max(characters - new_lines, 1)
+        low, high = stripped(data, start, stop, classes)
+        row[5], row[6] = _repeated_paragraphs(data, low, high, ends, keys)
+        row[6] /= characters
         row[10] = new_lines / max(offsets[text + 1] - offsets[text], 1)
 
 
@@ -70,7 +78,7 @@ def _length(data: NDArray[np.uint8], start: int, stop: int) -> int:
 
 
 @kernel
-def _stripped(data: NDArray[np.uint8], start: int, stop: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
+def stripped(data: NDArray[np.uint8], start: int, stop: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """The places without white space at the ends."""
     while start < stop:
         point, after = decode_at(data, start)
@@ -92,6 +100,9 @@ def next_line(data: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
     """Where the line that begins at a place ends, and where the next begins, as `str.splitlines` has it."""
     while at < stop:
         byte = data[at]
+        if 30 < byte < 0xC2:
+            at += 1
+            continue
         if byte == 13:
             return at, at + 2 if at + 1 < stop and data[at + 1] == 10 else at + 1
         if 10 <= byte <= 12 or 28 <= byte <= 30:
@@ -121,7 +132,7 @@ def _of_any_line(
     while start < stop:
         end, after = next_line(data, start, stop)
         lines += 1
-        low, high = _stripped(data, start, end, classes)
+        low, high = stripped(data, start, end, classes)
         if high > low and (
             data[low] == 45
             or (high - low > 2 and data[low] == 0xE2 and data[low + 1] == 0x80 and data[low + 2] == 0xA2)
@@ -133,66 +144,81 @@ def _of_any_line(
 
 
 @kernel
-def _repeats(data: NDArray[np.uint8], start: int, stop: int, new_lines: int) -> tuple[float, float]:
-    """Of what stands between runs of so many new lines or more: the share that came before, and its characters."""
-    pieces, repeats, characters = 0, 0, 0
-    table = new_table(1 + _count_new_lines(data, start, stop))
-    at = start
-    while True:
-        end = at
-        while end < stop:
-            if data[end] == NEW_LINE and _run(data, end, stop) >= new_lines:
-                break
-            end += 1 if data[end] != NEW_LINE else _run(data, end, stop)
-        pieces += 1
-        if not is_new(table, hash_bytes(data, at, end)):
-            repeats += 1
-            characters += _length(data, at, end)
-        if end >= stop:
-            break
-        at = end + _run(data, end, stop)
-    return repeats / pieces, float(characters)
-
-
-@kernel
-def _run(data: NDArray[np.uint8], at: int, stop: int) -> int:
-    """New lines in a row from a place on."""
-    end = at
-    while end < stop and data[end] == NEW_LINE:
-        end += 1
-    return end - at
-
-
-@kernel
-def _count_new_lines(data: NDArray[np.uint8], start: int, stop: int) -> int:
+def _find_new_lines(data: NDArray[np.uint8], start: int, stop: int, breaks: NDArray[np.int64]) -> int:
+    """Write down where each stands, and the end of the text behind them; how many there are."""
     count = 0
     for place in range(start, stop):
-        count += data[place] == NEW_LINE
+        if data[place] == NEW_LINE:
+            breaks[count] = place
+            count += 1
+    breaks[count] = stop
     return count
 
 
 @kernel
 def _of_full_lines(
-    data: NDArray[np.uint8], start: int, stop: int, classes: NDArray[np.uint8], marks: NDArray[np.uint8]
-) -> tuple[float, float, float, int]:
-    """Share of lines with an end mark, share of short ones, characters of repeated ones, new lines."""
-    lines, marked, short, repeated, new_lines = 0, 0, 0, 0, 0
-    table = new_table(1 + _count_new_lines(data, start, stop))
-    while start <= stop:
-        end = start
-        while end < stop and data[end] != NEW_LINE:
-            end += 1
-        new_lines += end < stop
-        low, high = _stripped(data, start, end, classes)
-        if high > low:
-            lines += 1
-            last = end - 1
-            while data[last] & 0xC0 == 0x80:
-                last -= 1
-            marked += (marks[decode_at(data, last)[0]] & LINE_END) != 0
-            length = _length(data, start, end)
-            short += length <= SHORT
-            if not is_new(table, hash_bytes(data, start, end)):
-                repeated += length
+    data: NDArray[np.uint8],
+    start: int,
+    ends: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    marks: NDArray[np.uint8],
+    keys: NDArray[np.uint64],
+) -> tuple[float, float, float, float, float]:
+    """Of lines that end at `ends`.
+
+    Among what stands between runs of new lines, the share that came before, and its characters; among lines that are
+    not empty, the share of those with an end mark, the share of short ones, and characters of repeated ones.
+    """
+    keys[:] = 0
+    pieces, repeats, characters = 0, 0, 0
+    lines, marked, short, repeated = 0, 0, 0, 0
+    first, stop = start, int(ends[-1])
+    for end in ends:
+        if end > start:
+            length = _length(data, start, end) if end - start <= 4 * SHORT else 4 * SHORT
+            came = not is_new(keys, hash_bytes(data, start, end))
+            if came:
+                length = _length(data, start, end)
+                repeats += 1
+                characters += length
+            pieces += 1
+            low, high = stripped(data, start, end, classes)
+            if high > low:
+                lines += 1
+                last = end - 1
+                while data[last] & 0xC0 == 0x80:
+                    last -= 1
+                marked += (marks[decode_at(data, last)[0]] & LINE_END) != 0
+                short += length <= SHORT
+                repeated += length if came else 0
         start = end + 1
-    return marked / max(lines, 1), short / max(lines, 1), float(repeated), new_lines
+    empty = int(data[first] == NEW_LINE) + int(data[stop - 1] == NEW_LINE)  # pieces at the ends, without characters
+    pieces += empty
+    repeats += empty == 2
+    return repeats / pieces, float(characters), marked / max(lines, 1), short / max(lines, 1), float(repeated)
+
+
+@kernel
+def _repeated_paragraphs(
+    data: NDArray[np.uint8], start: int, stop: int, breaks: NDArray[np.int64], keys: NDArray[np.uint64]
+) -> tuple[float, float]:
+    """Of what stands between runs of two new lines or more: the share that came before, and its characters."""
+    keys[:] = 0
+    pieces, repeats, characters, index = 0, 0, 0, 0
+    while breaks[index] < start:
+        index += 1
+    while True:
+        while breaks[index] < stop and breaks[index + 1] != breaks[index] + 1:
+            index += 1
+        end = min(breaks[index], stop)
+        pieces += 1
+        if not is_new(keys, hash_bytes(data, start, end)):
+            repeats += 1
+            characters += _length(data, start, end)
+        if end == stop:
+            break
+        while breaks[index + 1] == breaks[index] + 1:
+            index += 1
+        start = breaks[index] + 1
+        index += 1
+    return repeats / pieces, float(characters)

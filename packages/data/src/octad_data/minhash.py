@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from octad_data.clusters import Clusters, UnionFind, clusters_of_groups, join_two, root_of
 from octad_data.document import Document
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.shingles import Shingler, ShingleSets, shared_of_sorted
 
 BLOCK = 1000  # documents sketched at once
@@ -189,7 +189,7 @@ def merge(bands: NDArray[np.uint64], sets: ShingleSets, rank: NDArray[np.int64],
     return parents
 
 
-@kernel
+@allocating_kernel
 def _merge_band(
     keys: NDArray[np.uint64],
     order: NDArray[np.int64],
@@ -224,7 +224,7 @@ def _merge_band(
         start = stop
 
 
-@kernel
+@allocating_kernel
 def _alike(
     first: int,
     second: int,
@@ -245,7 +245,7 @@ def _alike(
     return shared >= threshold * (len(a) + len(b) - shared)
 
 
-@kernel
+@allocating_kernel
 def _sort_unique(values: NDArray[np.uint64]) -> int:
     """Sort in place, put each value once at the front; how many there are."""
     values.sort()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from octad_data.characters import SPACE
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.text_units import BREAK_UNIT, NEW_LINE, mix, next_hash, read_points, read_units, tables, unit_room
 from octad_data.texts import Texts
 
@@ -298,7 +298,7 @@ def read_tokens(
     return size
 
 
-@kernel
+@allocating_kernel
 def rolling_hashes(tokens: NDArray[np.uint64], positions: NDArray[np.int64], order: int) -> NDArray[np.uint64]:
     """out[k - 1, i]: hash of the k tokens that end at i, where the line has so many; shape (order, tokens)."""
     out = np.zeros((order, len(tokens)), dtype=np.uint64)
@@ -309,7 +309,7 @@ def rolling_hashes(tokens: NDArray[np.uint64], positions: NDArray[np.int64], ord
     return out
 
 
-@kernel
+@allocating_kernel
 def mix_all(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mixed, and never 0, which marks an empty slot."""
     out = np.empty_like(hashes)
@@ -350,7 +350,7 @@ def slot_of(hashed: np.uint64, table: NDArray[np.uint64]) -> int:
     return -1
 
 
-@kernel
+@allocating_kernel
 def score_texts(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 MAX_CHARACTERS = 2_000_000  # of a page; a thick book has fewer
 SPLITS = 0.8  # gap in units of the size of the type that parts two pieces; a justified space is seldom wider
@@ -122,7 +122,7 @@ def _functions() -> tuple[object, ...]:
     )
 
 
-@kernel
+@allocating_kernel
 def read_characters(
     page: int,
     unicode_of: Any,
@@ -229,7 +229,8 @@ def cut_pieces(
         if last < 0 or not _stands_beside(codes[index], codes[last], place, boxes[number], level):
             number += 1
             joins[index] = BEGINS
-            boxes[number] = place
+            for column in range(boxes.shape[1]):
+                boxes[number, column] = place[column]
         else:
             joins[index] = SPACED if waits else FOLLOWS
             box = boxes[number]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.pdf_characters import Piece
 
 X0, X1, BASE, SIZE, LENGTH = range(5)  # columns of the array that the kernels read
@@ -102,7 +102,7 @@ def level(places: Places, indices: Indices) -> list[list[int]]:
     return [ordered[a:b] for a, b in pairwise([0, *ends.tolist(), len(ordered)])]
 
 
-@kernel
+@allocating_kernel
 def line_numbers(places: Places, order: Indices) -> Indices:
     """The number of the line of each piece, for pieces from the top down.
 
@@ -220,7 +220,7 @@ def side_of_white(x0: float, x1: float, size: float, white: float) -> int:
     return LEFT if x0 + x1 < 2 * white else RIGHT
 
 
-@kernel
+@allocating_kernel
 def sides_of(places: Places, indices: Indices, white: float) -> Indices:
     """The side of each piece: LEFT, RIGHT or ACROSS."""
     sides = np.empty(len(indices), dtype=np.int64)
@@ -229,7 +229,7 @@ def sides_of(places: Places, indices: Indices, white: float) -> Indices:
     return sides
 
 
-@kernel
+@allocating_kernel
 def find_white(places: Places, indices: Indices) -> float:
     """Where white runs down between two columns of text: the middle of it, or NaN."""
     part = places[indices]
@@ -273,7 +273,7 @@ def _widest(fits: NDArray[np.bool_]) -> tuple[int, int]:
     return best_end - best, best_end
 
 
-@kernel
+@allocating_kernel
 def is_text(part: Places, white: float) -> bool:
     """Whether both sides of the white are columns of running text, not the cells of a table.
 
@@ -301,7 +301,7 @@ def is_text(part: Places, white: float) -> bool:
     return bool(counts.min() >= MIN_ROWS and longs.min() >= long and fills.min() >= fill)
 
 
-@kernel
+@allocating_kernel
 def _level_share(part: Places, sides: Indices) -> float:
     """The share of the pieces on the side with fewer that have one on their own base line on the other side."""
     left, right = np.sort(part[sides == LEFT, BASE]), np.sort(part[sides == RIGHT, BASE])
@@ -315,7 +315,7 @@ def _level_share(part: Places, sides: Indices) -> float:
     return count / len(fewer)
 
 
-@kernel
+@allocating_kernel
 def _measured(side: Places) -> tuple[float, float, float]:
     """Number of lines; characters and share of the width filled, of the line in which a mean character stands.
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.texts import Texts
 
 KINDS = ("line", "paragraph")
@@ -34,7 +34,7 @@ def check_kind(kind: str) -> None:
         raise DataError(f"kind={kind!r} is no kind of piece; use 'line' or 'paragraph'")
 
 
-@kernel
+@allocating_kernel
 def _split(
     data: NDArray[np.uint8], bounds: NDArray[np.int64], paragraphs: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel
 from octad_data.shingles import Shingler, ShingleSets
 from octad_data.step import with_column
 from octad_data.texts import Texts
@@ -109,7 +109,7 @@ def block_masks(distance: int, size: int) -> list[np.uint64]:
     return [np.uint64(sum(chosen)) for chosen in combinations(parts, blocks - distance)]
 
 
-@kernel
+@allocating_kernel
 def _simhash(
     hashes: NDArray[np.uint64], offsets: NDArray[np.int64], weights: NDArray[np.float64], step: int
 ) -> NDArray[np.uint64]:
@@ -127,7 +127,7 @@ def _simhash(
     return result
 
 
-@kernel
+@allocating_kernel
 def _close(
     hashes: NDArray[np.uint64], mask: np.uint64, distance: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from octad_data.errors import DataError
 from octad_data.hashing import SPREAD, mixed
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel
 from octad_data.suffix_array import common_prefixes, suffix_array
 from octad_data.texts import Texts
 
@@ -203,7 +203,7 @@ def _check(min_bytes: int) -> None:
         raise DataError(f"min_bytes={min_bytes} is not positive; use {MIN_BYTES}")
 
 
-@kernel
+@allocating_kernel
 def _mark_repeats(
     suffixes: NDArray[np.int32], shared: NDArray[np.int32], bounds: NDArray[np.int64], min_bytes: int
 ) -> NDArray[np.bool_]:
@@ -228,7 +228,7 @@ def _mark_repeats(
     return room
 
 
-@kernel
+@allocating_kernel
 def _windows(
     data: NDArray[np.uint8], bounds: NDArray[np.int64], min_bytes: int, turn: int, turns: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -259,7 +259,7 @@ def _windows(
     return hashes[:count], places[:count]
 
 
-@kernel
+@allocating_kernel
 def _later(hashes: NDArray[np.uint64], places: NDArray[np.int64], min_bytes: int) -> NDArray[np.int64]:
     """Places of windows that are the same as one that ended before; equal hashes lie together, places ascending."""
     marked = np.empty(len(places), dtype=np.int64)
@@ -273,7 +273,7 @@ def _later(hashes: NDArray[np.uint64], places: NDArray[np.int64], min_bytes: int
     return marked[:count]
 
 
-@kernel
+@allocating_kernel
 def _spans(
     data: NDArray[np.uint8], bounds: NDArray[np.int64], repeats: NDArray[np.bool_], min_bytes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -304,7 +304,7 @@ def _spans(
     return starts[:count], ends[:count], offsets
 
 
-@kernel
+@allocating_kernel
 def _without(
     data: NDArray[np.uint8],
     bounds: NDArray[np.int64],

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.errors import DataError
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 
 Values = NDArray[np.integer[Any]]
 Places = NDArray[np.int32]
@@ -58,7 +58,7 @@ def _suffix_array(values: Values, alphabet: int) -> Places:
     return suffixes
 
 
-@kernel
+@allocating_kernel
 def _small_types(values: Values) -> NDArray[np.bool_]:
     """Whether each suffix is smaller than the next; the empty suffix is the smallest of all."""
     is_small = np.zeros(len(values), dtype=np.bool_)
@@ -73,7 +73,7 @@ def _is_leftmost(is_small: NDArray[np.bool_], place: int) -> bool:
     return place > 0 and is_small[place] and not is_small[place - 1]
 
 
-@kernel
+@allocating_kernel
 def _leftmost(is_small: NDArray[np.bool_]) -> Places:
     """Places of small suffixes that follow a large one: what all others are induced from."""
     count = 0
@@ -88,7 +88,7 @@ def _leftmost(is_small: NDArray[np.bool_]) -> Places:
     return starts
 
 
-@kernel
+@allocating_kernel
 def _induce(
     values: Values, is_small: NDArray[np.bool_], counts: NDArray[np.int64], starts: Places, suffixes: Places
 ) -> None:
@@ -129,7 +129,7 @@ def _keep_leftmost(is_small: NDArray[np.bool_], suffixes: Places) -> int:
     return count
 
 
-@kernel
+@allocating_kernel
 def _name(
     values: Values, is_small: NDArray[np.bool_], suffixes: Places, count: int, starts: Places
 ) -> tuple[Places, int]:
@@ -160,7 +160,7 @@ def _name(
     return names, name
 
 
-@kernel
+@allocating_kernel
 def common_prefixes(values: Values, suffixes: Places) -> Places:
     """How many values each suffix shares with the one before it in the order; at the place of the suffix in the text.
 

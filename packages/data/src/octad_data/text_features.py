@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.characters import DIGIT, LETTER, PUNCTUATION, SPACE, SYMBOL, UPPER
-from octad_data.kernel import kernel
+from octad_data.kernel import allocating_kernel, kernel
 from octad_data.text_units import (
     BREAK_UNIT,
     MARK_UNIT,
@@ -209,7 +209,7 @@ def count_text(
     return found
 
 
-@kernel
+@allocating_kernel
 def count_words(
     hashes: NDArray[np.uint64],
     bounds: NDArray[np.int64],
@@ -239,7 +239,7 @@ def count_words(
     return found
 
 
-@kernel
+@allocating_kernel
 def count_characters(
     points: NDArray[np.uint32],
     n: int,
@@ -285,7 +285,7 @@ def count_characters(
     return found
 
 
-@kernel
+@allocating_kernel
 def read_signals(
     points: NDArray[np.uint32],
     n: int,

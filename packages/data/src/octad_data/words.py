@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.characters import DIGIT, LETTER, MARK, PUNCTUATION, SPACE, UNSPACED, character_classes, decode_at
-from octad_data.english_cut import cut_classes, cut_piece, special_table, unit_table
-from octad_data.hashing import FNV_PRIME, FNV_START, find, finished, hash_bytes
+from octad_data.english_cut import MOST_BYTES, ROOM, cut_classes, cut_long_piece, cut_piece, special_table, unit_table
+from octad_data.hashing import find, hash_bytes
 from octad_data.kernel import kernel
 from octad_data.sentence_marks import SENTENCE_END, SYMBOLS, mark_classes
 from octad_data.texts import Texts
@@ -76,7 +76,7 @@ class WordSplitter:
         if self._is_english:
             _cut_pieces(
                 texts.data, texts.offsets, character_classes(), cut_classes(), *special_table(), unit_table(), starts,
-                ends, offsets,
+                ends, offsets, np.empty((3, ROOM), dtype=np.int64),
             )  # fmt: skip
         else:
             _cut_by_class(texts.data, texts.offsets, character_classes(), starts, ends, offsets)
@@ -100,11 +100,6 @@ def splitter(language: str) -> WordSplitter:
 
 
 @kernel
-def _is_small(byte: int) -> bool:
-    return 97 <= byte <= 122
-
-
-@kernel
 def _cut_pieces(
     data: NDArray[np.uint8],
     texts: NDArray[np.int64],
@@ -114,68 +109,76 @@ def _cut_pieces(
     entries: NDArray[np.int32],
     entry_starts: NDArray[np.int64],
     sizes: NDArray[np.int64],
+    longest: NDArray[np.int64],
     units: NDArray[np.int64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     offsets: NDArray[np.int64],
+    room: NDArray[np.int64],
 ) -> None:
     """Cut every text at white space, and each piece into words."""
     count = 0
     for text in range(len(texts) - 1):
         at, stop = texts[text], texts[text + 1]
         while at < stop:
-            start, letters, letters_value, value, space = at, 0, FNV_START, FNV_START, 0
+            start, run, run_kind, space, characters = at, 0, 0, 0, 0
             while at < stop:  # a piece
                 byte = data[at]
-                width = 1
                 if byte < 0x80:
-                    if classes[byte] & SPACE:
+                    kind = classes[byte]
+                    if kind & SPACE:
                         space = 1
                         break
+                    if run == at - start:  # nothing but letters or digits so far
+                        if run == 0:
+                            run_kind = kind & (LETTER | DIGIT)
+                        run += kind & run_kind != 0
+                    at += 1
                 else:
                     point, after = decode_at(data, at)
-                    width = after - at
                     if classes[point] & SPACE:
-                        space = width
+                        space = after - at
                         break
-                for place in range(at, at + width):
-                    value = (value ^ np.uint64(data[place])) * FNV_PRIME
-                if letters == at - start and 97 <= (byte | 0x20) <= 122:
-                    letters += 1
-                    letters_value = value
-                at += width
+                    at = after
+                characters += 1
             size = at - start
+            entry = find(keys, hash_bytes(data, start, at)) if 0 < size <= MOST_BYTES else -1
             if size == 0:
                 pass
-            elif (
-                _is_plain(data, start, letters, size)
-                and find(keys, finished(letters_value)) < 0
-                and (letters == size or find(keys, finished(value)) < 0)
-            ):
-                starts[count], ends[count] = start, start + letters
-                count += 1
-                if letters < size:
-                    starts[count], ends[count] = start + letters, at
+            elif entry >= 0:
+                for index in range(entry_starts[entries[entry]], entry_starts[entries[entry] + 1]):
+                    starts[count], ends[count] = start, start + sizes[index]
+                    start += sizes[index]
                     count += 1
+            elif characters == 1 or run == size:
+                starts[count], ends[count] = start, at
+                count += 1
+            elif _is_plain(data, start, run, size) and find(keys, hash_bytes(data, start, start + run)) < 0:
+                starts[count], ends[count] = start, start + run
+                starts[count + 1], ends[count + 1] = start + run, at
+                count += 2
+            elif size < ROOM:
+                count = cut_piece(
+                    data, start, at, cuts, keys, entries, entry_starts, sizes, longest, units, room, starts, ends, count
+                )
             else:
-                count = cut_piece(data, start, at, cuts, keys, entries, entry_starts, sizes, units, starts, ends, count)
+                count = cut_long_piece(
+                    data, start, at, cuts, keys, entries, entry_starts, sizes, longest, units, starts, ends, count
+                )
             at += space
         offsets[text + 1] = count
 
 
 @kernel
-def _is_plain(data: NDArray[np.uint8], start: int, letters: int, size: int) -> bool:
-    """Whether a piece is ASCII letters, with at most one common mark behind them that is a word of its own."""
-    if letters == 0:
+def _is_plain(data: NDArray[np.uint8], start: int, run: int, size: int) -> bool:
+    """Whether a piece is ASCII letters or digits with one common mark behind them that is a word of its own."""
+    if run + 1 != size:
         return False
-    if letters == size:
-        return True
-    if letters + 1 < size:
-        return False
-    mark = data[start + letters]
+    mark = data[start + run]
     if mark == 46:  # a full stop belongs to single letters and to capitals after small ones
-        last = start + letters - 1
-        return _is_small(int(data[last])) or (letters > 1 and not _is_small(int(data[last - 1])))
+        last = start + run - 1
+        is_capital = 65 <= data[last] <= 90
+        return not is_capital or (run > 1 and 65 <= data[last - 1] <= 90)
     return bool(mark == 44 or mark == 58 or mark == 59 or mark == 33 or mark == 63 or mark == 41 or mark == 34)
 
 
