@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from octad_data import DataError, Document
-from octad_data.contamination_search import letter_share, word_share
+from octad_data.bit_edits import edit_share
 from octad_data.decontamination import ContaminationIndex, Decontaminate, Item, found_items, read_items
 from octad_data.step import apply, to_batch
 
@@ -72,16 +74,35 @@ def test_items_too_short_to_be_evidence_are_counted() -> None:
         ContaminationIndex([Item("a", 0, "two words")])
 
 
-def test_the_share_is_that_of_the_fewest_edits() -> None:
-    def points(text: str) -> np.ndarray:
-        return np.array([ord(character) for character in text], dtype=np.int64)
+def fewest_edits(pattern: list[int], text: list[int]) -> int:
+    """The textbook's table: rows of the pattern, a stretch begins and ends anywhere."""
+    before = [0] * (len(text) + 1)
+    for row, symbol in enumerate(pattern, 1):
+        column = [row]
+        for place, other in enumerate(text):
+            column.append(min(before[place] + (symbol != other), before[place + 1] + 1, column[place] + 1))
+        before = column
+    return min(before)
 
-    assert letter_share(points("abcdef"), points("xxabcdefyy")) == 1
-    assert letter_share(points("abcdef"), points("xxabzdefyy")) == pytest.approx(5 / 6)
-    assert letter_share(points("abcdef"), points("abdef")) == pytest.approx(5 / 6)
-    assert letter_share(points("abcdef"), points("")) == 0
-    hashes = np.array([2**63 + 5, 7, 2**63 + 9], dtype=np.uint64)
-    assert word_share(hashes, hashes[::-1].copy()) == pytest.approx(1 / 3)
+
+@given(
+    pattern=st.lists(st.integers(1, 4), min_size=1, max_size=200),
+    text=st.lists(st.integers(1, 5), max_size=150),
+    copied=st.integers(0, 150),
+)
+def test_the_share_is_that_of_the_fewest_edits(pattern: list[int], text: list[int], copied: int) -> None:
+    text[copied:copied] = pattern[: copied + 30]
+    symbols = [np.array(row, dtype=np.uint64) * np.uint64(2**61 + 1) for row in (pattern, text)]
+    assert edit_share(*symbols) == pytest.approx(1 - fewest_edits(pattern, text) / len(pattern))
+
+
+def test_letters_of_a_word_count_and_not_what_is_between() -> None:
+    index = ContaminationIndex([Item("a", 0, "naïve Ωmega, the strasse of all: café crème!")])
+    (match,) = index.find(["so: NAÏVE — ωmega the straße of all café-crème and more"])
+    assert match.share == 1 and match.start == 4
+    (match,) = index.find(["so: naïve ωmeg the strasse of all café crème and more"])
+    assert match.share == pytest.approx(1 - 1 / len("naïveΩmegathestrasseofallcafécrème"))
+    assert index.find(["so: naïve mega tha strass off all cafe creme and more"]) == []
 
 
 def test_the_step_drops_cuts_or_marks(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from octad_data.bit_edits import edit_share
+from octad_data.characters import decode_at
 from octad_data.hashing import add, find, finished, new_table
 from octad_data.kernel import allocating_kernel, kernel
 from octad_data.plain_words import PlainWords
@@ -191,26 +193,89 @@ def _count_words(
         found[group] = seen >= ENOUGH_WORDS * len(mine)
 
 
+def laid_beside(
+    groups: NDArray[np.int64], items: PlainWords, documents: PlainWords, slack: int, exact_below: int, long: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The share of each item that stands in order near the place, and the words (from, to) that were looked at.
+
+    Args:
+        groups: document, item and place, shape (groups, 3).
+        items: of evaluation sets.
+        documents: that were searched.
+        slack: one word of an item in so many may be too many or too few, and two more.
+        exact_below: items with fewer words stand there word for word (1) or do not (0).
+        long: items with more words are compared word by word, others letter by letter.
+    """
+    shares, spans = np.empty(len(groups)), np.empty((len(groups), 2), dtype=np.int64)
+    _lay_beside(
+        groups, items.texts.data, items.starts, items.ends, items.hashes, items.offsets, documents.texts.data,
+        documents.starts, documents.ends, documents.hashes, documents.offsets, slack, exact_below, long, shares, spans,
+    )  # fmt: skip
+    return shares, spans
+
+
 @allocating_kernel
-def _alignment(item: NDArray[np.int64], window: NDArray[np.int64]) -> float:
-    """1 - (fewest edits that turn the item into some stretch of the window) / its length."""
-    previous = np.zeros(len(window) + 1, dtype=np.int64)  # the stretch may begin anywhere
-    current = np.zeros(len(window) + 1, dtype=np.int64)
-    for row in range(len(item)):
-        current[0] = row + 1
-        for column in range(len(window)):
-            cost = previous[column] + (item[row] != window[column])
-            cost = min(cost, previous[column + 1] + 1)
-            current[column + 1] = min(cost, current[column] + 1)
-        previous, current = current, previous
-    return float(1.0 - previous.min() / max(len(item), 1))
+def _lay_beside(
+    groups: NDArray[np.int64],
+    item_data: NDArray[np.uint8],
+    item_starts: NDArray[np.int64],
+    item_ends: NDArray[np.int64],
+    items: NDArray[np.uint64],
+    item_offsets: NDArray[np.int64],
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    words: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    slack: int,
+    exact_below: int,
+    long: int,
+    shares: NDArray[np.float64],
+    spans: NDArray[np.int64],
+) -> None:
+    for group in range(len(groups)):
+        document, item, place = groups[group]
+        first, last = item_offsets[item], item_offsets[item + 1]
+        extra = 2 + (last - first) // slack
+        low = max(offsets[document], place - extra)
+        high = min(offsets[document + 1], place + last - first + extra)
+        if last - first < exact_below:
+            begin = _stands_at(items[first:last], words[low:high])
+            shares[group] = begin >= 0
+            if begin >= 0:
+                low, high = low + begin, low + begin + last - first
+        elif last - first <= long:
+            mine = _letters(item_data, item_starts[first:last], item_ends[first:last])
+            shares[group] = edit_share(mine, _letters(data, starts[low:high], ends[low:high]))
+        else:
+            shares[group] = edit_share(items[first:last], words[low:high])
+        spans[group, 0], spans[group, 1] = low, high
 
 
-def letter_share(item: NDArray[np.int64], window: NDArray[np.int64]) -> float:
-    """1 less the share of an item's letters that must be edited for it to stand in the window."""
-    return float(_alignment(item, window))
+@kernel
+def _stands_at(item: NDArray[np.uint64], window: NDArray[np.uint64]) -> int:
+    """The first place where an item stands word for word, or -1."""
+    for start in range(len(window) - len(item) + 1):
+        same = 0
+        while same < len(item) and window[start + same] == item[same]:
+            same += 1
+        if same == len(item):
+            return start
+    return -1
 
 
-def word_share(item: NDArray[np.uint64], window: NDArray[np.uint64]) -> float:
-    """The same of words."""
-    return float(_alignment(item.view(np.int64), window.view(np.int64)))
+@allocating_kernel
+def _letters(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The code points of words plus 1, so that none is 0."""
+    count = 0
+    for word in range(len(starts)):
+        count += ends[word] - starts[word]
+    letters = np.empty(count, dtype=np.uint64)
+    count = 0
+    for word in range(len(starts)):
+        at = starts[word]
+        while at < ends[word]:
+            point, at = decode_at(data, at)
+            letters[count] = point + 1
+            count += 1
+    return letters[:count]

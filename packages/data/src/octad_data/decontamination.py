@@ -19,8 +19,7 @@ from octad_data.contamination_search import (
     collect_hits,
     grouped_hits,
     has_enough_words,
-    letter_share,
-    word_share,
+    laid_beside,
 )
 from octad_data.errors import DataError
 from octad_data.plain_words import PlainWords, plain_words
@@ -38,7 +37,6 @@ SLACK = 8  # one word of an item in so many may be too many or too few, and two 
 LONG = 80  # items with more words are compared word by word, the others letter by letter
 LETTER_SHARE = 0.8  # of an item's letters that must be there in order
 WORD_SHARE = 0.5  # of a long item's words: 5 % of its letters changed leave about 0.77
-BETWEEN = re.compile(r"\W+")
 LABEL = re.compile(r"^(?:question|passage|answer|context|q|a)\s*:\s*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -141,9 +139,11 @@ class ContaminationIndex:
             if not 0 < value <= 1:
                 raise DataError(f"{name}={value} is not in (0, 1]; use 0.8 and 0.5")
         self.items = tuple(items)
-        self._letter_share, self._word_share = letter_share, word_share
         self._words = plain_words(item.text for item in self.items)
         self._lengths = np.diff(self._words.offsets)
+        self._needed = np.where(
+            self._lengths > LONG, word_share, np.where(self._lengths < EXACT_BELOW, 1, letter_share)
+        )
         self._long_seeds = Postings.build(self._words, np.flatnonzero(self._lengths >= SHORT), SEED, COMMON)
         is_short = (self._lengths >= SMALLEST) & (self._lengths < SHORT)
         self._short_seeds = Postings.build(self._words, np.flatnonzero(is_short), SHORT_SEED, COMMON)
@@ -166,42 +166,24 @@ class ContaminationIndex:
             hits = collect_hits(words.hashes, words.offsets, seeds)
             groups = grouped_hits(hits, enough)
             groups = groups[has_enough_words(groups, self._words, words, SLACK)]
-            for document, item, place in groups.tolist():
-                match = self._compared(words, document, item, place)
-                if match is not None and match.share > best.get((document, item), match).share - 1e-9:
-                    best[document, item] = match
+            shares, spans = laid_beside(groups, self._words, words, SLACK, EXACT_BELOW, LONG)
+            needed = self._needed[groups[:, 1]]
+            for row in np.flatnonzero(shares >= needed).tolist():
+                document, item, _ = groups[row].tolist()
+                low, high = spans[row].tolist()
+                match = self._match(words, document, item, float(shares[row]), low, high)
+                key = match.document, match.item
+                if match.share > best.get(key, match).share - 1e-9:
+                    best[key] = match
         return [best[key] for key in sorted(best)]
 
-    def _compared(self, words: PlainWords, document: int, item: int, place: int) -> Match | None:
-        """The item laid beside the document from about a word's place on."""
-        length = int(self._lengths[item])
-        slack = 2 + length // SLACK
-        first, last = int(words.offsets[document]), int(words.offsets[document + 1])
-        low, high = max(first, place - slack), min(last, place + length + slack)
-        mine = slice(int(self._words.offsets[item]), int(self._words.offsets[item + 1]))
-        if length < EXACT_BELOW:
-            share, low, high = _verbatim(self._words.hashes[mine], words.hashes[low:high], low)
-            needed = 1.0
-        elif length <= LONG:
-            share = letter_share(_letters(self._words, mine.start, mine.stop), _letters(words, low, high))
-            needed = self._letter_share
-        else:
-            share = word_share(self._words.hashes[mine], words.hashes[low:high])
-            needed = self._word_share
-        if share < needed:
-            return None
-        low, high = _trimmed(self._words.hashes[mine], words.hashes, low, high)
+    def _match(self, words: PlainWords, document: int, item: int, share: float, low: int, high: int) -> Match:
+        """With its place in the text, from words that were looked at."""
+        mine = self._words.hashes[self._words.offsets[item] : self._words.offsets[item + 1]]
+        low, high = _trimmed(mine, words.hashes, low, high)
         begin = int(words.texts.offsets[document])
-        data = words.texts.data
-        start = len(data[begin : words.starts[low]].tobytes().decode())
-        return Match(document, item, float(share), start, start + len(_text(words, low, high)))
-
-
-def _verbatim(item: NDArray[np.uint64], window: NDArray[np.uint64], low: int) -> tuple[float, int, int]:
-    for start in range(len(window) - len(item) + 1):
-        if np.array_equal(window[start : start + len(item)], item):
-            return 1.0, low + start, low + start + len(item)
-    return 0.0, low, low
+        start = len(words.texts.data[begin : words.starts[low]].tobytes().decode())
+        return Match(document, item, share, start, start + len(_text(words, low, high)))
 
 
 def _trimmed(item: NDArray[np.uint64], words: NDArray[np.uint64], low: int, high: int) -> tuple[int, int]:
@@ -214,12 +196,6 @@ def _trimmed(item: NDArray[np.uint64], words: NDArray[np.uint64], low: int, high
 
 def _text(words: PlainWords, low: int, high: int) -> str:
     return words.texts.data[words.starts[low] : words.ends[high - 1]].tobytes().decode() if high > low else ""
-
-
-def _letters(words: PlainWords, low: int, high: int) -> NDArray[np.int64]:
-    """The code points of some words, without what is between them."""
-    letters = BETWEEN.sub("", _text(words, low, high))
-    return np.frombuffer(letters.encode("utf-32-le"), dtype="<u4").astype(np.int64)
 
 
 @dataclass(frozen=True)

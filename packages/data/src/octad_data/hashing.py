@@ -5,8 +5,7 @@ from numpy.typing import NDArray
 
 from octad_data.kernel import allocating_kernel, kernel
 
-FNV_PRIME = np.uint64(0x100000001B3)  # Fowler, Noll and Vo
-FNV_START = np.uint64(0xCBF29CE484222325)
+START = np.uint64(0xCBF29CE484222325)
 MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)
 MULTIPLIER_2 = np.uint64(0xC4CEB9FE1A85EC53)
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -42,7 +41,7 @@ def eight_bytes(data: NDArray[np.uint8], place: int) -> np.uint64:
 @kernel
 def hash_bytes(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """64 bits of data[start:end], never 0; eight bytes a step, the last ones with their number in front."""
-    value = FNV_START
+    value = START
     place = start
     while place + 8 <= end:
         value = (value ^ eight_bytes(data, place)) * MULTIPLIER

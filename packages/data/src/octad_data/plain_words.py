@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octad_data.characters import DIGIT, LETTER, MARK, SPACE, UNSPACED, character_classes, decode_at
-from octad_data.hashing import FNV_PRIME, FNV_START, finished
+from octad_data.hashing import hash_bytes
 from octad_data.kernel import kernel
 from octad_data.texts import Texts
 
@@ -90,7 +90,7 @@ def _cut_one(
     count: int,
 ) -> int:
     """Write down the words of one text from place `count` on; the place behind them."""
-    is_open, value = False, FNV_START
+    is_open = False
     while at < stop:
         point, after = decode_at(data, at)
         kind = classes[point]
@@ -101,20 +101,17 @@ def _cut_one(
             belongs = (kind & IN_WORD) != 0 or point == UNDERSCORE
             is_alone = (kind & UNSPACED) != 0
         if is_open and (is_alone or not belongs):
-            hashes[count], ends[count] = finished(value), at
+            hashes[count], ends[count] = hash_bytes(data, starts[count], at), at
             count += 1
             is_open = False
-        if belongs:
-            if not is_open:
-                starts[count], value, is_open = at, FNV_START, True
-            for place in range(at, after):
-                value = (value ^ np.uint64(data[place])) * FNV_PRIME
-            if is_alone:
-                hashes[count], ends[count] = finished(value), after
-                count += 1
-                is_open = False
+        if belongs and not is_open:
+            starts[count], is_open = at, True
+        if belongs and is_alone:
+            hashes[count], ends[count] = hash_bytes(data, at, after), after
+            count += 1
+            is_open = False
         at = after
     if is_open:
-        hashes[count], ends[count] = finished(value), stop
+        hashes[count], ends[count] = hash_bytes(data, starts[count], stop), stop
         count += 1
     return count
