@@ -32,7 +32,7 @@ def main() -> None:
     pages = sum(len(pypdfium2.PdfDocument(data)) for data, _ in made)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     scores = {}
-    for _ in range(3):
+    for _ in range(9):
         for name, way in ways.items():
             start = time.process_time()
             found = [way(data) for data, _ in made]

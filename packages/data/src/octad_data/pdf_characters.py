@@ -144,9 +144,9 @@ def read_characters(
         box_of(page, index, at, at + 8, at + 16, at + 24)  # left, right, bottom, top
         origin_of(page, index, at + 32, at + 40)
         matrix_of(page, index, turns)
-        angle = math.atan2(matrix[1], matrix[0]) / (math.pi / 2)
+        angle = 0.0 if matrix[1] == 0 and matrix[0] > 0 else math.atan2(matrix[1], matrix[0]) / (math.pi / 2)
         turn = round(angle)
-        scale = math.hypot(matrix[2], matrix[3])
+        scale = abs(matrix[3]) if matrix[2] == 0 else math.hypot(matrix[2], matrix[3])
         size = size_of(page, index) * (scale if scale > 0 else 1.0)
         turn = ODD_TURN if not abs(angle - turn) <= 0.1 else (turn + 4) % 4
         if turn == 1:
@@ -178,6 +178,8 @@ def _is_right_to_left(code: int) -> bool:
 @kernel
 def _accent(code: int) -> int:
     """The combining form of an accent that old fonts draw as a character of its own, or 0."""
+    if code < 0x5E or 97 <= code <= 122:  # nearly all
+        return 0
     for drawn, combining in ACCENTS:
         if code == drawn:
             return combining

@@ -61,10 +61,11 @@ class Column:
         if len(self.lines) > MANY_LINES:
             return self._right
         place = round(line.x0 / 6)
-        if place not in self._rights:
+        found = self._rights.get(place)
+        if found is None:
             ends = (o.x1 for o in self.lines if abs(o.x0 - line.x0) < NEAR_LEFT * line.size)
-            self._rights[place] = max(ends, default=0.0)  # a line of another column may have none beside it
-        return self._rights[place]
+            found = self._rights[place] = max(ends, default=0.0)  # a line of another column may have none beside it
+        return found
 
     def is_indented(self, line: Line) -> bool:
         """Whether the line begins right of where the lines of its column do."""
@@ -75,6 +76,8 @@ class Column:
 
         Where no sentence ends there, more room is asked for: lines of ragged text are not filled to the last word.
         """
+        if max(self._right, 0.0) - line.x1 <= 0.7 * line.size:
+            return False  # no line ends further right
         first = following.text.split(" ", 1)[0]
         width = len(first) * (following.x1 - following.x0) / max(len(following.text), 1)
         right = max(self.right_of(line), self.right_of(following))
@@ -95,7 +98,7 @@ def paragraphs(pages: Iterable[Sequence[Line]]) -> list[str]:
     """
     columns = []
     for page in pages:
-        if any(max(line.text) >= "ﬀ" for line in page):
+        if any(not line.text.isascii() and max(line.text) >= "ﬀ" for line in page):
             page = [line._replace(text=line.text.translate(LIGATURES)) for line in page]
         columns += [Column(list(group)) for _, group in groupby(page, lambda line: line.column)]
     everything = [line for column in columns for line in column.lines]
@@ -112,16 +115,15 @@ class _Hyphens:
     """What the text itself says about its hyphens."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        text = "\n".join(line.text for line in lines).lower()
-        with_hyphens = " ".join(word for word in text.split() if "-" in word)  # a tenth of the search of it all
-        self.hyphenated = set(HYPHENATED.findall(with_hyphens))
-        self.text, self._words = text, set[str]()
+        with_hyphens = "\n".join(line.text for line in lines if "-" in line.text).lower()
+        self.hyphenated = set(HYPHENATED.findall(" ".join(word for word in with_hyphens.split() if "-" in word)))
+        self._lines, self._words = lines, set[str]()
 
     def joined(self, before: str, after: str) -> tuple[str, str]:
         """The end of a line and the beginning of the next as they stand in a paragraph, end to end."""
         divided = DIVIDED.search(before[-LONGEST_WORD:]) if before[-1] in HYPHENS else None
         if not divided:
-            return before, after if UNSPACED.match(before[-1]) and UNSPACED.match(after[0]) else " " + after
+            return before, after if _is_unspaced(before[-1]) and _is_unspaced(after[0]) else " " + after
         soft = divided[2] == SOFT_HYPHEN
         tail = WORD.match(after)
         if not tail or not (after[0].islower() or soft):
@@ -134,8 +136,12 @@ class _Hyphens:
             return True
         if head not in OWN_HYPHEN:
             return False
-        self._words = self._words or set(WORD.findall(self.text))
+        self._words = self._words or set(WORD.findall("\n".join(line.text for line in self._lines).lower()))
         return head + tail not in self._words
+
+
+def _is_unspaced(character: str) -> bool:
+    return character >= "\u3000" and UNSPACED.match(character) is not None
 
 
 class _Writer:
@@ -187,18 +193,18 @@ class _Writer:
             self.open = [self.open[-1], line]
         else:
             self._close()
-            self.parts, self.open, self.is_item = [line.text], [line], ITEM.match(line.text) is not None
+            self.parts, self.open, self.is_item = [line.text], [line], _is_item(line.text)
 
     def _close(self) -> None:
         text = "".join(self.parts).replace(SOFT_HYPHEN, "")
-        self.done += [unicodedata.normalize("NFC", text) if COMBINING.search(text) else text, *self.asides]
+        self.done += [_composed(text), *self.asides]
         self.parts, self.open, self.asides = [], [], []
 
     def _breaks(self, line: Line, column: Column, previous: Column) -> bool:
         last = self.open[-1]
         if line.turn != last.turn:
             return True
-        if abs(line.size - last.size) > OTHER_SIZE * max(line.size, last.size) or ITEM.match(line.text):
+        if abs(line.size - last.size) > OTHER_SIZE * max(line.size, last.size) or _is_item(line.text):
             return True
         if "\t" in line.text or "\t" in last.text:
             return True
@@ -234,6 +240,16 @@ class _Writer:
         if len(previous.lines) < FEW_LINES or column.is_indented(line) or previous.is_short(last, line):
             return True
         return bool(ENDED.search(last.text[-8:])) and not self.is_indented
+
+
+def _composed(text: str) -> str:
+    """With accents in their letters; a text without any is as it was."""
+    return unicodedata.normalize("NFC", text) if not text.isascii() and COMBINING.search(text) else text
+
+
+def _is_item(text: str) -> bool:
+    """Whether a line begins like an item of a list; most begin with a letter and another."""
+    return not text[:2].isalpha() and ITEM.match(text) is not None
 
 
 def _is_centred(last: Line, line: Line) -> bool:

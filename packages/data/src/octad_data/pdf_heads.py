@@ -47,30 +47,35 @@ def without_running_heads(pages: Sequence[list[Piece]], heights: Sequence[float]
         pages: pieces of each page.
         heights: of the pages, in points.
     """
-    kept = [list(page) for page in pages]
+    rows = [_rows(page) for page in pages]
+    out = set[int]()
     for _ in range(2):  # a number under a head shows only when the head is gone
-        candidates = [row for number, page in enumerate(kept) for row in _edges(page, number)]
+        candidates = [row for number, page in enumerate(rows) for row in _edges(page, number)]
         gone = _repeated(candidates, len(pages)) | _counted(candidates) | _lone(candidates, heights)
         if not gone:
             break
-        for number in {candidates[index].page for index in gone}:
-            out = {
-                id(piece) for index in gone if candidates[index].page == number for piece in candidates[index].pieces
-            }
-            kept[number] = [piece for piece in kept[number] if id(piece) not in out]
-    return kept
+        removed = {id(candidates[index].pieces) for index in gone}
+        out |= {id(piece) for index in gone for piece in candidates[index].pieces}
+        rows = [[row for row in page if id(row) not in removed] for page in rows]
+    return [[piece for piece in page if id(piece) not in out] for page in pages]
 
 
-def _edges(page: list[Piece], number: int) -> Iterator[_Row]:
+def _rows(page: Sequence[Piece]) -> list[list[Piece]]:
+    """The lines of what stands upright, from the top down; none of a page with more pieces than are laid out."""
     if not page:
-        return
+        return []
     upright = by_turn(page)[0][1]
     if len(upright) > MAX_PIECES:
+        return []
+    return [[upright[index] for index in row] for row in level(places_of(upright), np.arange(len(upright)))]
+
+
+def _edges(found: list[list[Piece]], number: int) -> Iterator[_Row]:
+    if not found:
         return
-    found = [[upright[index] for index in row] for row in level(places_of(upright), np.arange(len(upright)))]
     bases = [row[0].base for row in found]
     gaps = [above - below for above, below in pairwise(bases)]
-    size = median(piece.size for piece in upright)
+    size = median(piece.size for row in found for piece in row)
     usual = median(gaps) if len(gaps) > 2 else 1.3 * found[0][0].size
     for is_head in (True, False):
         block: list[list[Piece]] = []

@@ -158,6 +158,8 @@ def _without_lone_cells(lines: list[Line]) -> list[Line]:
 
 def _right_to_left(piece: Piece) -> bool:
     middle = piece.text[len(piece.text) // 2]
+    if middle < "\u0590":
+        return False
     return "\u0590" <= middle <= "\u08ff" or "\ufb1d" <= middle <= "\ufdff" or "\ufe70" <= middle <= "\ufefc"
 
 
