@@ -130,7 +130,7 @@ class Work:
         self.ngrams = ngrams
         self.room = unit_room(longest)
         self.counts = np.zeros(1 << ngrams.bits, dtype=np.float32)
-        self.touched = np.empty(min(1 << ngrams.bits, longest * ngrams.per_byte() + 1), dtype=np.int32)
+        self.touched = np.empty(min(1 << ngrams.bits, longest * ngrams.per_byte()) + 1, dtype=np.int32)
         self.origins = np.empty((len(self.touched), 3), dtype=np.int32)
         self.seen = np.zeros(2 << SEEN_BITS, dtype=np.int64)
         self.stamp = 0
@@ -229,12 +229,11 @@ def count_words(
         for k in range(min(words, i + 1), 0, -1):
             last[k] = next_hash(last[k - 1], hashes[i])
             column = np.int64(mix(last[k]) >> shift)
-            if counts[column] == 0:
-                touched[found] = column
-                origins[found, 0] = bounds[2 * (i - k + 1)]
-                origins[found, 1] = bounds[2 * i + 1]
-                origins[found, 2] = 0
-                found += 1
+            touched[found] = column  # stays where the column is new
+            origins[found, 0] = bounds[2 * (i - k + 1)]
+            origins[found, 1] = bounds[2 * i + 1]
+            origins[found, 2] = 0
+            found += counts[column] == 0
             counts[column] += 1
     return found
 
@@ -257,8 +256,8 @@ def count_characters(
     smallest, largest = sizes
     last = np.zeros(largest + 1, dtype=np.uint64)
     last[0] = CHARACTER_SALT
-    begins = np.zeros(largest, dtype=np.int64)  # where the last characters that count are
-    length, was_space = 0, False
+    begins = np.zeros(largest, dtype=np.int64)  # where the last characters that count are, in a ring
+    length, ring, was_space = 0, 0, False
     for i in range(n):
         point = lower[points[i]]
         if classes[points[i]] & SPACE:
@@ -269,18 +268,18 @@ def count_characters(
                 point = np.uint32(32)
         else:
             was_space = False
-        begins[length % largest] = i
+        begins[ring] = i
+        ring = ring + 1 if ring + 1 < largest else 0
         length += 1
         for k in range(min(largest, length), 0, -1):
             last[k] = next_hash(last[k - 1], np.uint64(point))
             if k >= smallest:
                 column = np.int64(mix(last[k]) >> shift)
-                if counts[column] == 0:
-                    touched[found] = column
-                    origins[found, 0] = begins[(length - k) % largest]
-                    origins[found, 1] = i + 1
-                    origins[found, 2] = 1
-                    found += 1
+                touched[found] = column  # stays where the column is new; half are, too many to guess
+                origins[found, 0] = begins[ring - k if ring >= k else ring - k + largest]
+                origins[found, 1] = i + 1
+                origins[found, 2] = 1
+                found += counts[column] == 0
                 counts[column] += 1
     return found
 
