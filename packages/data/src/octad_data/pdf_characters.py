@@ -3,6 +3,7 @@
 import ctypes
 import math
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,10 +88,10 @@ def page_pieces(text_page: Any) -> tuple[list[Piece], int, int]:
     text, ends = np.empty(2 * count, dtype=np.uint32), np.empty(count, dtype=np.int64)
     size = spell_pieces(codes, places, joins, text, ends)
     whole = text[:size].tobytes().decode("utf-32-le", "replace")
-    pieces, start = [], 0
-    for end, (x0, x1, base, size, turn) in zip(ends[:number].tolist(), boxes[:number].tolist(), strict=True):
-        pieces.append(Piece(x0, x1, base, size, int(turn), whole[start:end]))
-        start = end
+    bounds = [0, *ends[:number].tolist()]
+    texts = [whole[start:end] for start, end in pairwise(bounds)]
+    x0, x1, base, size_of_type, turn = boxes[:number].T.tolist()
+    pieces = list(map(Piece._make, zip(x0, x1, base, size_of_type, map(int, turn), texts, strict=True)))
     return pieces, count, meaningless(codes)
 
 

@@ -54,6 +54,7 @@ class Column:
         most = max(lefts.values(), default=0)
         self.left = 3.0 * min((place for place, count in lefts.items() if count == most), default=0)
         self._right = max((line.x1 for line in self.lines), default=0.0)
+        self._spans = [(line.x0, line.x1) for line in self.lines]
         self._rights = dict[int, float]()
 
     def right_of(self, line: Line) -> float:
@@ -63,7 +64,8 @@ class Column:
         place = round(line.x0 / 6)
         found = self._rights.get(place)
         if found is None:
-            ends = (o.x1 for o in self.lines if abs(o.x0 - line.x0) < NEAR_LEFT * line.size)
+            low, high = line.x0 - NEAR_LEFT * line.size, line.x0 + NEAR_LEFT * line.size
+            ends = [end for begin, end in self._spans if low < begin < high]
             found = self._rights[place] = max(ends, default=0.0)  # a line of another column may have none beside it
         return found
 
@@ -117,7 +119,7 @@ class _Hyphens:
     def __init__(self, lines: Sequence[Line]) -> None:
         with_hyphens = "\n".join(line.text for line in lines if "-" in line.text).lower()
         self.hyphenated = set(HYPHENATED.findall(" ".join(word for word in with_hyphens.split() if "-" in word)))
-        self._lines, self._words = lines, set[str]()
+        self._lines, self._text = lines, ""
 
     def joined(self, before: str, after: str) -> tuple[str, str]:
         """The end of a line and the beginning of the next as they stand in a paragraph, end to end."""
@@ -136,8 +138,12 @@ class _Hyphens:
             return True
         if head not in OWN_HYPHEN:
             return False
-        self._words = self._words or set(WORD.findall("\n".join(line.text for line in self._lines).lower()))
-        return head + tail not in self._words
+        self._text = self._text or "\n".join(line.text for line in self._lines).lower()
+        return not self._writes(head + tail)
+
+    def _writes(self, word: str) -> bool:
+        """Whether the word stands somewhere in the text, with no letter beside it."""
+        return word in self._text and re.search(rf"(?<![^\W\d_]){word}(?![^\W\d_])", self._text) is not None
 
 
 def _is_unspaced(character: str) -> bool:
@@ -201,10 +207,10 @@ class _Writer:
         self.parts, self.open, self.asides = [], [], []
 
     def _breaks(self, line: Line, column: Column, previous: Column) -> bool:
-        last = self.open[-1]
+        last, size = self.open[-1], line.size
         if line.turn != last.turn:
             return True
-        if abs(line.size - last.size) > OTHER_SIZE * max(line.size, last.size) or _is_item(line.text):
+        if (size != last.size and abs(size - last.size) > OTHER_SIZE * max(size, last.size)) or _is_item(line.text):
             return True
         if "\t" in line.text or "\t" in last.text:
             return True
@@ -217,15 +223,15 @@ class _Writer:
         if divided:
             return False
         shift = line.x0 - last.x0
-        if self.is_item and len(self.open) == 1 and INDENT * line.size < shift < HANGS * line.size:
+        if self.is_item and len(self.open) == 1 and INDENT * size < shift < HANGS * size:
             return column.is_short(last, line)  # else the lines of the item hang behind its mark
-        if self.is_item and shift < -INDENT * line.size:
+        if self.is_item and shift < -INDENT * size:
             return True
-        if shift > INDENT * line.size and column.is_indented(line):
+        if shift > INDENT * size and column.is_indented(line):
             return True
-        if shift < -INDENT * line.size and (
-            (line.x0 < column.left - INDENT * line.size and (len(self.open) > 1 or shift < -HANGS * line.size))
-            or (len(self.open) > 1 and abs(self.open[-2].x0 - last.x0) < 0.3 * line.size)
+        if shift < -INDENT * size and (
+            (line.x0 < column.left - INDENT * size and (len(self.open) > 1 or shift < -HANGS * size))
+            or (len(self.open) > 1 and abs(self.open[-2].x0 - last.x0) < 0.3 * size)
         ):
             return True
         if len(column.lines) < FEW_LINES and len(last.text) < NARROW:

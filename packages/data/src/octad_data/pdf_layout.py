@@ -81,17 +81,18 @@ def reading_order(pieces: Sequence[Piece]) -> list[Line]:
 
 def by_turn(pieces: Sequence[Piece]) -> list[tuple[int, list[Piece]]]:
     """The pieces of each direction, the most usual direction of the page first."""
+    if pieces and len({piece.turn for piece in pieces}) == 1:
+        return [(pieces[0].turn, list(pieces))]
     groups: dict[int, list[Piece]] = {}
     for piece in pieces:
         groups.setdefault(piece.turn, []).append(piece)
-    if len(groups) == 1:
-        return list(groups.items())
     return sorted(groups.items(), key=lambda group: -sum(len(piece.text) for piece in group[1]))
 
 
 def places_of(pieces: Sequence[Piece]) -> Places:
     """What the kernels read of the pieces: x0, x1, base, size, characters; shape (pieces, 5)."""
-    return np.array([(p.x0, p.x1, p.base, p.size, len(p.text)) for p in pieces]).reshape(len(pieces), 5)
+    x0, x1, base, size, _, texts = zip(*pieces, strict=True) if pieces else ((),) * 6
+    return np.array((x0, x1, base, size, tuple(map(len, texts))), dtype=np.float64).T.copy()
 
 
 def level(places: Places, indices: Indices) -> list[list[int]]:
