@@ -15,8 +15,8 @@ def kernel(function: Function) -> Function:
     """Compile a function of numbers and numpy arrays at its first call; the machine code is kept for the next process.
 
     It works in the arrays that it is given and makes none, so that references need no counting (numba's `_nrt`), which
-    in a small function takes most of its time. The plain Python stays reachable as `function.py_func`, which is what a reader
-    steps through. Integers wrap around, indices are not checked, the interpreter's lock is released.
+    in a small function takes most of its time. The plain Python stays reachable as `function.py_func`, which is what a
+    reader steps through. Integers wrap around, indices are not checked, the interpreter's lock is released.
 
     Cost: a second or so once a machine, a few milliseconds once a process.
     """
