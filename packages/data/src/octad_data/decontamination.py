@@ -158,7 +158,7 @@ class ContaminationIndex:
     def find(self, texts: Iterable[str]) -> list[Match]:
         """Every item in every document, in their order; of several places of an item the best.
 
-        Cost: one second of a core for about 30 MB.
+        Cost: one second of a core for about 25 MB.
         """
         words = plain_words(texts)
         best: dict[tuple[int, int], Match] = {}

@@ -2,6 +2,7 @@
 
 import unicodedata
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +40,31 @@ def cut_classes() -> NDArray[np.uint8]:
     return table
 
 
-@cache
-def special_table() -> tuple[
-    NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]
-]:
-    """The pieces with a split of their own: keys and entries of a hash table, then for each entry its words' bytes.
+class CutTables(NamedTuple):
+    """What the loops look up.
 
-    Last, for each byte the size of the longest piece that begins with it and stays whole.
+    Attributes:
+        classes: what each code point is to the rules.
+        keys: of a hash table of the pieces with a split of their own.
+        entries: the number of each of these, beside its key.
+        entry_starts: for each the first of its words in `sizes`, and the end of the last.
+        sizes: bytes of the words.
+        longest: for each byte the size of the longest piece that begins with it and stays whole.
+        units: rows of `unit_table`.
     """
+
+    classes: NDArray[np.uint8]
+    keys: NDArray[np.uint64]
+    entries: NDArray[np.int32]
+    entry_starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    longest: NDArray[np.int64]
+    units: NDArray[np.int64]
+
+
+@cache
+def cut_tables() -> CutTables:
+    """All of them, made once a process."""
     keys, entries = np.zeros(1 << 13, dtype=np.uint64), np.zeros(1 << 13, dtype=np.int32)
     starts, sizes, longest = [0], list[int](), np.zeros(256, dtype=np.int64)
     for piece, words in special_pieces().items():
@@ -56,7 +74,8 @@ def special_table() -> tuple[
         starts.append(len(sizes))
         if len(words) == 1:
             longest[data[0]] = max(longest[data[0]], len(data))
-    return keys, entries, np.array(starts, dtype=np.int64), np.array(sizes, dtype=np.int64), longest
+    flat = np.array(starts, dtype=np.int64), np.array(sizes, dtype=np.int64)
+    return CutTables(cut_classes(), keys, entries, *flat, longest, unit_table())
 
 
 @cache
@@ -74,19 +93,14 @@ def cut_piece(
     data: NDArray[np.uint8],
     start: int,
     stop: int,
-    classes: NDArray[np.uint8],
-    keys: NDArray[np.uint64],
-    entries: NDArray[np.int32],
-    entry_starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    longest: NDArray[np.int64],
-    units: NDArray[np.int64],
+    tables: CutTables,
     room: NDArray[np.int64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     count: int,
 ) -> int:
     """Write down the words of a piece of less than `ROOM` bytes from place `count` on; the place behind them."""
+    classes, keys, units = tables.classes, tables.keys, tables.units
     points, places = room[0], room[1]  # each character, and its byte
     taken = room[2]  # where words at the end begin
     size, at, has_digit = 0, start, False
@@ -124,11 +138,7 @@ def cut_piece(
     if low < high:
         place = _special(data, places, low, high, keys)
         if place >= 0:
-            begin = places[low]
-            for index in range(entry_starts[entries[place]], entry_starts[entries[place] + 1]):
-                starts[count], ends[count] = begin, begin + sizes[index]
-                begin += sizes[index]
-                count += 1
+            count = write_special(place, places[low], tables, starts, ends, count)
         elif _is_address(points, low, high, classes):
             starts[count], ends[count] = places[low], places[high]
             count += 1
@@ -139,7 +149,7 @@ def cut_piece(
         end = taken[index - 1] if index else size
         starts[count], ends[count] = places[begin], places[end]
         count += 1
-    return _rejoin(data, keys, entries, entry_starts, longest, starts, ends, first_word, count)
+    return _rejoin(data, tables, starts, ends, first_word, count)
 
 
 @allocating_kernel
@@ -147,22 +157,27 @@ def cut_long_piece(
     data: NDArray[np.uint8],
     start: int,
     stop: int,
-    classes: NDArray[np.uint8],
-    keys: NDArray[np.uint64],
-    entries: NDArray[np.int32],
-    entry_starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    longest: NDArray[np.int64],
-    units: NDArray[np.int64],
+    tables: CutTables,
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     count: int,
 ) -> int:
     """The same of a piece of any length."""
     room = np.empty((3, stop - start + 1), dtype=np.int64)
-    return cut_piece(
-        data, start, stop, classes, keys, entries, entry_starts, sizes, longest, units, room, starts, ends, count
-    )
+    return cut_piece(data, start, stop, tables, room, starts, ends, count)
+
+
+@kernel
+def write_special(
+    place: int, begin: int, tables: CutTables, starts: NDArray[np.int64], ends: NDArray[np.int64], count: int
+) -> int:
+    """Write down the words of the piece at a place of the table, which begins at a byte; the place behind them."""
+    entry = tables.entries[place]
+    for index in range(tables.entry_starts[entry], tables.entry_starts[entry + 1]):
+        starts[count], ends[count] = begin, begin + tables.sizes[index]
+        begin += tables.sizes[index]
+        count += 1
+    return count
 
 
 @kernel
@@ -391,10 +406,7 @@ def _is_host(points: NDArray[np.int64], low: int, high: int, classes: NDArray[np
 @kernel
 def _rejoin(
     data: NDArray[np.uint8],
-    keys: NDArray[np.uint64],
-    entries: NDArray[np.int32],
-    entry_starts: NDArray[np.int64],
-    longest: NDArray[np.int64],
+    tables: CutTables,
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     first: int,
@@ -405,13 +417,20 @@ def _rejoin(
     while at < count:
         size = 1
         for more in range(min(5, count - at), 1, -1):
-            if ends[at + more - 1] - starts[at] > longest[data[starts[at]]]:
+            if ends[at + more - 1] - starts[at] > tables.longest[data[starts[at]]]:
                 continue
-            place = find(keys, hash_bytes(data, starts[at], ends[at + more - 1]))
-            if place >= 0 and entry_starts[entries[place] + 1] - entry_starts[entries[place]] == 1:
+            place = find(tables.keys, hash_bytes(data, starts[at], ends[at + more - 1]))
+            if place >= 0 and _is_whole(place, tables):
                 size = more
                 break
         starts[written], ends[written] = starts[at], ends[at + size - 1]
         written += 1
         at += size
     return written
+
+
+@kernel
+def _is_whole(place: int, tables: CutTables) -> bool:
+    """Whether the piece at a place of the table is one word."""
+    entry = tables.entries[place]
+    return bool(tables.entry_starts[entry + 1] - tables.entry_starts[entry] == 1)
